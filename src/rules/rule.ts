@@ -6,7 +6,7 @@ import type { User } from '../fleet/user.ts'
 import type { Verdict } from '../fleet/verdict.ts'
 import type { Walk } from '../fleet/walk.ts'
 
-interface RuleBase {
+export interface RuleBase {
   /** `group/alert`, unique in the rule set: state survives a restart and a reload under it. */
   readonly id: string
   readonly alert: string

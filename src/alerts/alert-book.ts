@@ -1,0 +1,271 @@
+// All alerts that are active or resolved a short while ago, in memory, and the way they change:
+//
+//   evaluate … evaluate → commit: saved in one transaction, then visible, then handed on
+//
+// Nothing is visible before it is saved, so nothing can be told that a crash would forget. When
+// saving fails the evaluations since the last commit are as if they had not been; the next walk
+// makes them again. Memory grows with the alerts, not with the fleet.
+//
+// It never decides what an evaluation means (lifecycle.ts) nor who is told (notify/).
+
+import type { DeviceType } from '../fleet/device.ts'
+import { type Alert, alertKey, type Subject, subjectKey, type TransitionReason } from './alert.ts'
+import {
+  type AlertBirth,
+  advance,
+  afterDowntime,
+  type Evaluation,
+  end,
+  type RuleTiming,
+} from './lifecycle.ts'
+import type { AlertStore } from './store.ts'
+
+/** A saved change: `before` undefined is a new alert, `after` undefined one that is gone. */
+export interface Transition {
+  readonly before: Alert | undefined
+  readonly after: Alert | undefined
+}
+
+export interface RuleEvaluation {
+  readonly ruleId: string
+  readonly subject: Subject
+  readonly evaluation: Evaluation
+  readonly timing: RuleTiming
+  /** The rule's present text: under an active alert, labels are rendered anew only when it differs. */
+  readonly definition: string
+  readonly birth: () => AlertBirth
+}
+
+export interface AlertBook {
+  /** Active alerts of one subject by rule id; undefined when there are none, as with most devices. */
+  activeOn(subject: string): ReadonlyMap<string, Alert> | undefined
+  get(key: string): Alert | undefined
+  byFingerprint(fingerprint: string): Alert | undefined
+  all(): IterableIterator<Alert>
+  size(): number
+  /** Active alerts of a rule, with those that are begun and not saved yet. */
+  activeOfRule(ruleId: string): number
+  /** Users that have active alerts, and their devices that do: those to look for when they go missing. */
+  userIds(): IterableIterator<string>
+  devicesOf(userId: string): readonly { readonly deviceType: DeviceType; readonly deviceId: string }[]
+
+  evaluate(evaluation: RuleEvaluation): void
+  end(key: string, at: number, reason: TransitionReason): void
+  /** Remembers that these resolved alerts were told to everybody who had to be told. */
+  settle(keys: readonly string[]): void
+  /** Lets go of alerts that ended a while ago and are settled. */
+  prune(now: number): void
+  /** Changes that wait for commit. */
+  pendingChanges(): number
+  /** Saves and publishes; rejects when saving failed, and then what was pending is forgotten. */
+  commit(): Promise<readonly Transition[]>
+}
+
+// A resolved alert stays this long after its end, as in Prometheus, and beyond it for as long as
+// somebody is still to be told.
+const retentionMs = 15 * 60_000
+
+/** Loads what is stored. `downMs`: how long the service was away, which counts towards no timer. */
+export async function openAlertBook(store: AlertStore, { downMs }: { downMs: number }): Promise<AlertBook> {
+  const saved = createIndex()
+  /** Evaluated since the last commit, and being saved right now; undefined: gone. */
+  let pending = new Map<string, Alert | undefined>()
+  let saving = new Map<string, Alert | undefined>()
+  /** Begun and not published yet, by rule. */
+  const begunByRule = new Map<string, number>()
+  let lastCommit: Promise<unknown> = Promise.resolve()
+
+  for (const alert of await store.loadAlerts()) saved.add(afterDowntime(alert, downMs))
+
+  function current(key: string): Alert | undefined {
+    if (pending.has(key)) return pending.get(key)
+    return saving.has(key) ? saving.get(key) : saved.byKey.get(key)
+  }
+
+  function change(key: string, after: Alert | undefined): void {
+    const before = current(key)
+    if (after === before) return
+    pending.set(key, after)
+    if (after !== undefined && isActive(after) && !isActive(before)) {
+      begunByRule.set(after.ruleId, (begunByRule.get(after.ruleId) ?? 0) + 1)
+    }
+  }
+
+  function evaluate({ ruleId, subject, evaluation, timing, definition, birth }: RuleEvaluation): void {
+    const key = alertKey(ruleId, subject)
+    const before = current(key)
+    let born: AlertBirth | undefined
+    const after = advance(before, evaluation, timing, () => {
+      born = birth()
+      return born
+    })
+    const redefined = before !== undefined && before.state !== 'resolved' && before.definition !== definition
+    if (redefined && after !== undefined && born !== undefined)
+      adopt({ before, after, born, at: evaluation.at })
+    else change(key, after)
+  }
+
+  /**
+   * The rule's text changed under an active alert. With the same labels the alert goes on. With
+   * other labels it is another alert to every receiver: the old one ends as `rule_changed`, under a
+   * key of its own until that is told, and the new one goes on in its place, timers and all.
+   */
+  function adopt({
+    before,
+    after,
+    born,
+    at,
+  }: {
+    before: Alert
+    after: Alert
+    born: AlertBirth
+    at: number
+  }): void {
+    if (born.fingerprint !== before.fingerprint) {
+      const ended = end(before, at, 'rule_changed')
+      const retiredKey = `${before.key}\n${before.episode}`
+      if (ended !== undefined) change(retiredKey, { ...ended, key: retiredKey })
+    }
+    const sameLabels = born.fingerprint === before.fingerprint
+    change(before.key, { ...after, ...born, episode: sameLabels ? before.episode : born.episode })
+  }
+
+  /** One save at a time; what is evaluated meanwhile belongs to the next commit. */
+  function commit(): Promise<readonly Transition[]> {
+    const done = lastCommit.then(save)
+    lastCommit = done.catch(() => undefined)
+    return done
+  }
+
+  async function save(): Promise<readonly Transition[]> {
+    if (pending.size === 0) return []
+    saving = pending
+    pending = new Map()
+    try {
+      await store.saveAlerts(asChanges(saving))
+      return publish(saving)
+    } finally {
+      saving = new Map()
+      begunByRule.clear()
+    }
+  }
+
+  function asChanges(changes: ReadonlyMap<string, Alert | undefined>) {
+    const upserts: Alert[] = []
+    const deletedKeys: string[] = []
+    for (const [key, alert] of changes) {
+      if (alert !== undefined) upserts.push(alert)
+      else if (saved.byKey.has(key)) deletedKeys.push(key)
+    }
+    return { upserts, deletedKeys }
+  }
+
+  function publish(changes: ReadonlyMap<string, Alert | undefined>): readonly Transition[] {
+    const transitions: Transition[] = []
+    for (const [key, after] of changes) {
+      const before = saved.byKey.get(key)
+      if (before !== undefined) saved.remove(before)
+      if (after !== undefined) saved.add(after)
+      if (before !== undefined || after !== undefined) transitions.push({ before, after })
+    }
+    return transitions
+  }
+
+  return {
+    activeOn: (subject) => saved.activeBySubject.get(subject),
+    get: current,
+    byFingerprint: (print) => saved.byFingerprint.get(print),
+    all: () => saved.byKey.values(),
+    size: () => saved.byKey.size,
+    activeOfRule: (ruleId) => (saved.activeByRule.get(ruleId) ?? 0) + (begunByRule.get(ruleId) ?? 0),
+    userIds: () => saved.subjectsByUser.keys(),
+    devicesOf: (userId) => [...(saved.subjectsByUser.get(userId)?.values() ?? [])].flatMap(asDevice),
+    evaluate,
+    end(key, at, reason) {
+      const before = current(key)
+      if (before !== undefined) change(key, end(before, at, reason))
+    },
+    settle(keys) {
+      for (const key of keys) {
+        const alert = current(key)
+        if (alert?.state === 'resolved' && !alert.settled) change(key, { ...alert, settled: true })
+      }
+    },
+    prune(now) {
+      for (const alert of saved.byKey.values()) {
+        if (alert.resolvedAt === null || now - alert.resolvedAt < retentionMs) continue
+        // Another alert has taken over its label set, and with it what receivers know of it.
+        const replaced = saved.byFingerprint.get(alert.fingerprint) !== alert
+        if ((alert.settled || replaced) && current(alert.key) === alert) change(alert.key, undefined)
+      }
+    },
+    pendingChanges: () => pending.size,
+    commit,
+  }
+}
+
+function asDevice(subject: Subject): { deviceType: DeviceType; deviceId: string }[] {
+  return subject.kind === 'device' ? [{ deviceType: subject.deviceType, deviceId: subject.deviceId }] : []
+}
+
+function isActive(alert: Alert | undefined): boolean {
+  return alert !== undefined && alert.state !== 'resolved'
+}
+
+/** The alerts under everything by which they are looked up. */
+function createIndex() {
+  const byKey = new Map<string, Alert>()
+  const byFingerprint = new Map<string, Alert>()
+  const activeBySubject = new Map<string, Map<string, Alert>>()
+  const activeByRule = new Map<string, number>()
+  const subjectsByUser = new Map<string, Map<string, Subject>>()
+
+  return {
+    byKey: byKey as ReadonlyMap<string, Alert>,
+    byFingerprint: byFingerprint as ReadonlyMap<string, Alert>,
+    activeBySubject: activeBySubject as ReadonlyMap<string, ReadonlyMap<string, Alert>>,
+    activeByRule: activeByRule as ReadonlyMap<string, number>,
+    subjectsByUser: subjectsByUser as ReadonlyMap<string, ReadonlyMap<string, Subject>>,
+
+    add(alert: Alert): void {
+      byKey.set(alert.key, alert)
+      const active = isActive(alert)
+      if (active || !byFingerprint.has(alert.fingerprint)) byFingerprint.set(alert.fingerprint, alert)
+      if (!active) return
+      const subject = subjectKey(alert.subject)
+      inner(activeBySubject, subject).set(alert.ruleId, alert)
+      activeByRule.set(alert.ruleId, (activeByRule.get(alert.ruleId) ?? 0) + 1)
+      if (alert.subject.kind !== 'fleet')
+        inner(subjectsByUser, alert.subject.userId).set(subject, alert.subject)
+    },
+
+    remove(alert: Alert): void {
+      byKey.delete(alert.key)
+      if (byFingerprint.get(alert.fingerprint) === alert) byFingerprint.delete(alert.fingerprint)
+      if (alert.state === 'resolved') return
+      const subject = subjectKey(alert.subject)
+      deleteInner(activeBySubject, subject, alert.ruleId)
+      const left = (activeByRule.get(alert.ruleId) ?? 1) - 1
+      if (left === 0) activeByRule.delete(alert.ruleId)
+      else activeByRule.set(alert.ruleId, left)
+      if (alert.subject.kind !== 'fleet' && !activeBySubject.has(subject)) {
+        deleteInner(subjectsByUser, alert.subject.userId, subject)
+      }
+    },
+  }
+}
+
+function inner<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  let map = maps.get(key)
+  if (map === undefined) {
+    map = new Map()
+    maps.set(key, map)
+  }
+  return map
+}
+
+function deleteInner<V>(maps: Map<string, Map<string, V>>, key: string, innerKey: string): void {
+  const map = maps.get(key)
+  map?.delete(innerKey)
+  if (map?.size === 0) maps.delete(key)
+}

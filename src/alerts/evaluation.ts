@@ -1,0 +1,413 @@
+// From a reading to the alerts it concerns: every rule that applies is asked, and its verdict goes
+// to the alert book, which knows what follows. The case that nearly every device is in, every rule
+// false and no alert active, costs one look-up and one call per rule.
+//
+// Two alerts come from here and not from a rule file, since they are about alerts: DeviceNoData
+// (an active alert whose device could not be seen for a while) and AlertLimitReached.
+
+import type { DeviceType } from '../fleet/device.ts'
+import type { DeviceReading, UserReading } from '../fleet/reading.ts'
+import type { User } from '../fleet/user.ts'
+import type { UnknownReason, Verdict } from '../fleet/verdict.ts'
+import type { Walk } from '../fleet/walk.ts'
+import type { FleetCounts } from '../rules/fleet-count.ts'
+import type { Decision, DeviceRule, RuleBase, RuleSet } from '../rules/rule.ts'
+import { type AffectedParty, type Alert, type Labels, type Subject, subjectKey } from './alert.ts'
+import type { AlertBook } from './alert-book.ts'
+import { fingerprint } from './fingerprint.ts'
+import { affectedParty, deviceLabels, fleetLabels, userLabels } from './labels.ts'
+import { type AlertBirth, birthOf, type RuleTiming } from './lifecycle.ts'
+
+export interface EvaluatorOptions {
+  readonly rules: RuleSet
+  readonly book: AlertBook
+  /** A new unique id: what tells one episode of an alert from the next. */
+  readonly newEpisode: () => string
+  readonly onUnknown: (alertname: string, reason: UnknownReason) => void
+}
+
+export interface Evaluator {
+  /** Everything that was read of one user, as part of a walk: `counts` take in its devices. */
+  user(reading: UserReading, counts: readonly FleetCounts[]): void
+  /** One device that was read again between walks. */
+  device(user: User, reading: DeviceReading): void
+  /** A device of which nothing could be learned, or only that it is gone. */
+  unseenDevice(subject: DeviceSubject, at: number, why: UnseenReason): void
+  /** A user that the partner no longer has, and the devices with it. */
+  goneUser(userId: string, at: number): void
+  /** Nothing at all could be read. */
+  nothingRead(at: number): void
+  /** The end of a walk: what is counted over the whole fleet, and alerts about alerts. */
+  fleet(walk: Walk, at: number, counts: readonly FleetCounts[]): void
+  /** Rules about the service itself. */
+  service(walk: Walk, at: number): void
+  /** Ends the alerts of rules that are no longer loaded. */
+  endRemovedRules(at: number): void
+}
+
+export type DeviceSubject = Extract<Subject, { kind: 'device' }>
+export type UnseenReason = 'poll_failed' | 'device_missing' | 'deleted'
+
+const atOnce: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
+const deviceNoDataId = 'built-in/DeviceNoData'
+const limitReachedId = 'built-in/AlertLimitReached'
+const builtInDefinition = 'built in'
+const nobody: AffectedParty = { externalUserId: null, name: null, email: null, model: null }
+
+export function createEvaluator({ rules, book, newEpisode, onUnknown }: EvaluatorOptions): Evaluator {
+  const ruleById = new Map<string, RuleBase>()
+  for (const list of [rules.deviceRules, rules.userRules, rules.fleetRules, rules.serviceRules]) {
+    for (const rule of list) ruleById.set(rule.id, rule)
+  }
+  const rulesByType = new Map<DeviceType, readonly DeviceRule[]>()
+  /** Rules that were held back by their limit since the last end of a walk, and by how many alerts. */
+  const heldBack = new Map<string, number>()
+
+  function rulesFor(type: DeviceType): readonly DeviceRule[] {
+    let list = rulesByType.get(type)
+    if (list === undefined) {
+      list = rules.deviceRules.filter((rule) => rule.deviceTypes.includes(type))
+      rulesByType.set(type, list)
+    }
+    return list
+  }
+
+  function user(reading: UserReading, counts: readonly FleetCounts[]): void {
+    const { user, observedAt } = reading
+    for (const one of reading.devices) {
+      device(user, one)
+      if (one.device.deleted_at !== null || counts.length === 0) continue
+      const scope = { device: one.device, user, now: one.observedAt }
+      for (const tally of counts) tally.add(scope)
+    }
+    if (rules.userRules.length > 0) aboutUser(user, observedAt)
+    for (const { deviceType, deviceId } of reading.unread) {
+      const count = deviceId === null ? (deviceCount(user, deviceType) ?? 1) : 1
+      for (const tally of counts) tally.addUnread({ deviceType, count })
+      for (const watched of book.devicesOf(user.id)) {
+        if (watched.deviceType !== deviceType || (deviceId !== null && watched.deviceId !== deviceId))
+          continue
+        unseenDevice({ kind: 'device', userId: user.id, ...watched }, observedAt, 'poll_failed')
+      }
+    }
+    for (const { deviceType, deviceId, state } of reading.absent) {
+      const why = state === 'deleted' ? 'deleted' : 'device_missing'
+      unseenDevice({ kind: 'device', userId: user.id, deviceType, deviceId }, observedAt, why)
+    }
+  }
+
+  function device(user: User, { device, observedAt }: DeviceReading): void {
+    const subject: DeviceSubject = {
+      kind: 'device',
+      userId: user.id,
+      deviceType: device.type,
+      deviceId: device.id,
+    }
+    const active = book.activeOn(subjectKey(subject))
+    if (device.deleted_at !== null) {
+      unseen(active, observedAt, 'deleted')
+      return
+    }
+    const scope = { device, user, now: observedAt }
+    const applying = rulesFor(device.type)
+    for (const rule of applying) {
+      const verdict = rule.condition(scope)
+      if (verdict === false && !active?.has(rule.id)) continue
+      conclude(rule, scope, {
+        verdict,
+        subject,
+        at: observedAt,
+        isActive: active?.has(rule.id) ?? false,
+        identify: (labels) => deviceLabels(rule.alert, { device, user, labels }),
+        affected: () => affectedParty(user, device),
+      })
+    }
+    if (active !== undefined) endInapplicable(active, applying, observedAt)
+  }
+
+  function aboutUser(user: User, at: number): void {
+    const subject = { kind: 'user', userId: user.id } as const
+    const active = book.activeOn(subjectKey(subject))
+    const scope = { user, now: at }
+    for (const rule of rules.userRules) {
+      const verdict = rule.condition(scope)
+      if (verdict === false && !active?.has(rule.id)) continue
+      conclude(rule, scope, {
+        verdict,
+        subject,
+        at,
+        isActive: active?.has(rule.id) ?? false,
+        identify: (labels) => userLabels(rule.alert, { user, labels }),
+        affected: () => affectedParty(user, null),
+      })
+    }
+  }
+
+  /** Everything but the common case: something holds, is unknown, or concerns an active alert. */
+  function conclude<Scope>(
+    rule: RuleBase & Decision<Scope>,
+    scope: Scope,
+    about: {
+      verdict: Verdict
+      subject: Subject
+      at: number
+      isActive: boolean
+      identify: (labels: Labels) => Labels
+      affected: () => AffectedParty
+    },
+  ): void {
+    const { verdict, subject, at, isActive } = about
+    if (typeof verdict === 'string') onUnknown(rule.alert, verdict)
+    if (!isActive && (!couldBegin(verdict, rule) || isAtLimit(rule))) return
+    book.evaluate({
+      ruleId: rule.id,
+      subject,
+      evaluation: { at, verdict, clear: verdict === false ? (rule.clear?.(scope) ?? null) : null },
+      timing: rule,
+      definition: rule.definition,
+      birth: () => {
+        const labels = about.identify(rule.labels(scope))
+        return {
+          ruleId: rule.id,
+          subject,
+          labels,
+          fingerprint: fingerprint(labels),
+          definition: rule.definition,
+          annotations: rule.annotations(scope),
+          affected: about.affected(),
+          episode: newEpisode(),
+        }
+      },
+    })
+  }
+
+  function couldBegin(verdict: Verdict, rule: RuleTiming): boolean {
+    if (typeof verdict === 'boolean') return verdict
+    return rule.noData === 'alerting' && verdict !== 'rule_error'
+  }
+
+  /** A rule that fires for too many at once must not bury the rest: the surplus is one alert. */
+  function isAtLimit(rule: RuleBase): boolean {
+    if (rule.limit === null || book.activeOfRule(rule.id) < rule.limit) return false
+    heldBack.set(rule.id, (heldBack.get(rule.id) ?? 0) + 1)
+    return true
+  }
+
+  /** The rule is still loaded, but no longer for this type of device. */
+  function endInapplicable(
+    active: ReadonlyMap<string, Alert>,
+    applying: readonly DeviceRule[],
+    at: number,
+  ): void {
+    for (const [ruleId, alert] of active) {
+      const applies = ruleId === deviceNoDataId || applying.some((rule) => rule.id === ruleId)
+      if (!applies) book.end(alert.key, at, 'rule_changed')
+    }
+  }
+
+  function unseenDevice(subject: DeviceSubject, at: number, why: UnseenReason): void {
+    unseen(book.activeOn(subjectKey(subject)), at, why)
+  }
+
+  function unseen(active: ReadonlyMap<string, Alert> | undefined, at: number, why: UnseenReason): void {
+    for (const alert of active?.values() ?? []) withoutReading(alert, at, why)
+  }
+
+  function withoutReading(alert: Alert, at: number, verdict: Verdict | 'deleted'): void {
+    // It is about other alerts: it goes on as long as these do, see aboutUnseenDevices.
+    if (alert.ruleId === deviceNoDataId && verdict !== 'deleted') return
+    book.evaluate({
+      ruleId: alert.ruleId,
+      subject: alert.subject,
+      evaluation: { at, verdict, clear: null },
+      timing: ruleById.get(alert.ruleId) ?? atOnce,
+      definition: alert.definition,
+      birth: () => birthOf(alert),
+    })
+  }
+
+  function goneUser(userId: string, at: number): void {
+    unseen(book.activeOn(subjectKey({ kind: 'user', userId })), at, 'deleted')
+    for (const watched of book.devicesOf(userId)) {
+      unseenDevice({ kind: 'device', userId, ...watched }, at, 'deleted')
+    }
+  }
+
+  function nothingRead(at: number): void {
+    const serviceRules = new Set(rules.serviceRules.map((rule) => rule.id))
+    for (const alert of book.all()) {
+      if (alert.state !== 'resolved' && !serviceRules.has(alert.ruleId))
+        withoutReading(alert, at, 'poll_failed')
+    }
+  }
+
+  function fleet(walk: Walk, at: number, counts: readonly FleetCounts[]): void {
+    for (const tally of counts) aboutFleet(tally, walk, at)
+    aboutLimits(at)
+    // While the API as a whole is unavailable, that is the news, not each device behind it.
+    if (walk.api_available === true) aboutUnseenDevices(at)
+  }
+
+  function aboutFleet(tally: FleetCounts, walk: Walk, at: number): void {
+    const { rule } = tally
+    const counted = new Set<string>()
+    for (const group of tally.groups()) {
+      counted.add(group.key)
+      const { verdict, scope } = tally.decide({ group: group.key, walk, now: at })
+      const subject = { kind: 'fleet', group: group.key } as const
+      const isActive = book.activeOn(subjectKey(subject))?.has(rule.id) ?? false
+      if (verdict === false && !isActive) continue
+      conclude(rule, scope, {
+        verdict,
+        subject,
+        at,
+        isActive,
+        identify: (labels) => fleetLabels(rule.alert, { group: group.labels, labels }),
+        affected: () => nobody,
+      })
+    }
+    // Groups that had devices before and have none now: gone, unless they are merely unread.
+    for (const alert of book.all()) {
+      if (alert.ruleId !== rule.id || alert.state === 'resolved' || alert.subject.kind !== 'fleet') continue
+      if (counted.has(alert.subject.group)) continue
+      withoutReading(alert, at, tally.hasUnread() ? 'poll_failed' : false)
+    }
+  }
+
+  function aboutLimits(at: number): void {
+    for (const rule of ruleById.values()) {
+      if (rule.limit === null) continue
+      const count = heldBack.get(rule.id) ?? 0
+      raiseBuiltIn({
+        ruleId: limitReachedId,
+        holds: count > 0,
+        subject: { kind: 'fleet', group: `limit/${rule.id}` },
+        at,
+        birth: () => ({
+          labels: { alertname: 'AlertLimitReached', severity: 'warning', rule: rule.alert },
+          affected: nobody,
+          annotations: {
+            summary: `${rule.alert} holds for ${count} more than its limit of ${rule.limit}: only the first are told`,
+          },
+        }),
+      })
+    }
+    heldBack.clear()
+  }
+
+  function aboutUnseenDevices(at: number): void {
+    const worst = new Map<string, Alert>()
+    for (const alert of book.all()) {
+      if (alert.state === 'resolved' || alert.subject.kind !== 'device' || alert.ruleId === deviceNoDataId)
+        continue
+      const after = ruleById.get(alert.ruleId)?.noDataAfter ?? Number.POSITIVE_INFINITY
+      if (alert.noData !== null && alert.noData.evaluations >= after)
+        worst.set(subjectKey(alert.subject), alert)
+    }
+    for (const alert of worst.values()) {
+      const { alertname = '', ...inherited } = alert.labels
+      raiseBuiltIn({
+        ruleId: deviceNoDataId,
+        holds: true,
+        subject: alert.subject,
+        at,
+        birth: () => ({
+          // Inherits every other label, so that it goes to whoever owns the alert it is about.
+          labels: { ...inherited, alertname: 'DeviceNoData', rule: alertname },
+          affected: alert.affected,
+          annotations: {
+            summary: `No data from a ${alert.labels['manufacturer']} ${alert.labels['device_type']}: ${alertname} can't be told to be over`,
+            description: `It ${alert.state === 'pending' ? 'was about to fire' : 'fires'}, and since then the device could not be read (${alert.noData?.reason}).`,
+          },
+        }),
+      })
+    }
+    for (const alert of book.all()) {
+      if (
+        alert.ruleId !== deviceNoDataId ||
+        alert.state === 'resolved' ||
+        worst.has(subjectKey(alert.subject))
+      )
+        continue
+      raiseBuiltIn({
+        ruleId: deviceNoDataId,
+        holds: false,
+        subject: alert.subject,
+        at,
+        birth: () => birthOf(alert),
+      })
+    }
+  }
+
+  function raiseBuiltIn(about: {
+    ruleId: string
+    holds: boolean
+    subject: Subject
+    at: number
+    birth: () => Pick<AlertBirth, 'labels' | 'annotations' | 'affected'>
+  }): void {
+    const { ruleId, subject, at } = about
+    const isActive = book.activeOn(subjectKey(subject))?.has(ruleId) ?? false
+    if (!about.holds && !isActive) return
+    book.evaluate({
+      ruleId,
+      subject,
+      evaluation: { at, verdict: about.holds, clear: null },
+      timing: atOnce,
+      definition: builtInDefinition,
+      birth: () => {
+        const { labels, annotations, affected } = about.birth()
+        return {
+          ruleId,
+          subject,
+          labels,
+          fingerprint: fingerprint(labels),
+          definition: builtInDefinition,
+          annotations,
+          affected,
+          episode: newEpisode(),
+        }
+      },
+    })
+  }
+
+  function service(walk: Walk, at: number): void {
+    const scope = { walk, now: at }
+    const subject = { kind: 'fleet', group: 'service' } as const
+    for (const rule of rules.serviceRules) {
+      conclude(rule, scope, {
+        verdict: rule.condition(scope),
+        subject,
+        at,
+        isActive: book.activeOn(subjectKey(subject))?.has(rule.id) ?? false,
+        identify: (labels) => fleetLabels(rule.alert, { group: {}, labels }),
+        affected: () => nobody,
+      })
+    }
+  }
+
+  function endRemovedRules(at: number): void {
+    for (const alert of book.all()) {
+      const isLoaded =
+        ruleById.has(alert.ruleId) || alert.ruleId === deviceNoDataId || alert.ruleId === limitReachedId
+      if (!isLoaded) book.end(alert.key, at, 'rule_removed')
+    }
+  }
+
+  return { user, device, unseenDevice, goneUser, nothingRead, fleet, service, endRemovedRules }
+}
+
+function deviceCount(user: User, type: DeviceType): number | null {
+  switch (type) {
+    case 'heat_pump':
+      return user.num_heat_pumps
+    case 'electric_vehicle':
+      return user.num_electric_vehicles
+    case 'inverter':
+      return user.num_inverters
+    case 'wallbox':
+      return user.num_wallboxes
+    default:
+      return type satisfies never
+  }
+}

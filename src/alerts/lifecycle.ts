@@ -1,0 +1,256 @@
+// The life of one alert, as a pure function of what was and what was just evaluated.
+//
+//   inactive ──TRUE──► pending ──TRUE for `for`──► firing ──FALSE──► recovering ──FALSE for──► resolved
+//      ▲                  │ FALSE                    ▲                  │ TRUE   keep_firing_for    │
+//      └──────────────────┘                          └──────────────────┘                           │
+//      ▲                                                                        TRUE: a new episode │
+//      └────────────────────────────────────────────────────────────────────────────────────────────┘
+//
+// `for: 0` passes pending in one evaluation, `keep_firing_for: 0` passes recovering in one.
+// UNKNOWN moves nothing: the state stays and its clock is frozen, that is, the time since the
+// previous evaluation is added to where the clock started. Semantics: alerting-semantics.md
+// section 3, where the test vectors of test/alerts/lifecycle.test.ts come from too.
+//
+// "Now" is always the moment at which the reading was observed. Inactive is `undefined`.
+
+import type { UnknownReason, Verdict } from '../fleet/verdict.ts'
+import {
+  type AffectedParty,
+  type Alert,
+  alertKey,
+  type Labels,
+  type Subject,
+  type TransitionReason,
+} from './alert.ts'
+
+export interface RuleTiming {
+  readonly forMs: number
+  readonly keepFiringForMs: number
+  readonly noData: 'keep' | 'alerting' | 'ok'
+}
+
+export interface Evaluation {
+  /** When what was evaluated was observed (ms since 1970). */
+  readonly at: number
+  /** `deleted`: the partner says that the device is deleted. Believed the second time in a row. */
+  readonly verdict: Verdict | 'deleted'
+  /** What the rule's `clear` says; null where the rule has none. */
+  readonly clear: Verdict | null
+}
+
+/** What a new alert starts with; asked for again while it is active, for its annotations. */
+export interface AlertBirth {
+  readonly fingerprint: string
+  readonly ruleId: string
+  readonly definition: string
+  readonly subject: Subject
+  readonly labels: Labels
+  readonly annotations: Labels
+  readonly affected: AffectedParty
+  readonly episode: string
+}
+
+/**
+ * The alert after one more evaluation; undefined: inactive. An evaluation that is not newer than
+ * the last one changes nothing (a walk and a recheck may overtake each other). `birth` is called
+ * only when the condition holds.
+ */
+export function advance(
+  alert: Alert | undefined,
+  evaluation: Evaluation,
+  timing: RuleTiming,
+  birth: () => AlertBirth,
+): Alert | undefined {
+  const { at } = evaluation
+  if (alert === undefined || alert.state === 'resolved') {
+    const outcome = outcomeOf(evaluation, undefined, timing)
+    return outcome.kind === 'holds' ? begin(birth(), at, { timing, noData: outcome.noData }) : alert
+  }
+  const steady = clockSetBack(alert, at)
+  if (at <= steady.evaluatedAt) return alert
+  const outcome = outcomeOf(evaluation, steady, timing)
+  switch (outcome.kind) {
+    case 'holds':
+      return whileHolding(steady, at, timing, { birth: birth(), noData: outcome.noData })
+    case 'ended':
+      return whileEnded(steady, at, timing, outcome.reason)
+    case 'frozen':
+      return {
+        ...frozen(steady, at),
+        noData: noDataSince(steady, at, outcome.noData),
+        // Seen between two thresholds is seen; unread says nothing about a deletion.
+        deletedSeen: outcome.noData === null ? 0 : steady.deletedSeen,
+      }
+    case 'seen deleted':
+      return {
+        ...frozen(steady, at),
+        noData: noDataSince(steady, at, 'device_missing'),
+        deletedSeen: steady.deletedSeen + 1,
+      }
+    case 'deleted':
+      return steady.state === 'pending' ? undefined : resolve(steady, at, 'device_deleted')
+    default:
+      return outcome satisfies never
+  }
+}
+
+/** What an alert was born with: for evaluations that have no reading to render it from. */
+export function birthOf(alert: Alert): AlertBirth {
+  const { fingerprint, ruleId, definition, subject, labels, annotations, affected, episode } = alert
+  return { fingerprint, ruleId, definition, subject, labels, annotations, affected, episode }
+}
+
+/** Ends an alert for a reason that no reading gave: its rule was removed or changed, or a person did it. */
+export function end(alert: Alert, at: number, reason: TransitionReason): Alert | undefined {
+  if (alert.state === 'resolved') return alert
+  return alert.state === 'pending' ? undefined : resolve(alert, at, reason)
+}
+
+/** The alert after the service was away for `downMs`: that time counts towards no clock. */
+export function afterDowntime(alert: Alert, downMs: number): Alert {
+  if (alert.state === 'pending') return { ...alert, activeAt: alert.activeAt + downMs }
+  if (alert.state === 'recovering' && alert.keepFiringSince !== null) {
+    return { ...alert, keepFiringSince: alert.keepFiringSince + downMs }
+  }
+  return alert
+}
+
+type Outcome =
+  | { readonly kind: 'holds'; readonly noData: UnknownReason | null }
+  | { readonly kind: 'ended'; readonly reason: TransitionReason }
+  /** Neither: unknown, or between the rule's two thresholds (then `noData` is null). */
+  | { readonly kind: 'frozen'; readonly noData: UnknownReason | null }
+  | { readonly kind: 'seen deleted' }
+  | { readonly kind: 'deleted' }
+
+function outcomeOf({ verdict, clear }: Evaluation, alert: Alert | undefined, timing: RuleTiming): Outcome {
+  if (verdict === 'deleted') {
+    const confirmed = alert !== undefined && alert.deletedSeen > 0
+    return confirmed ? { kind: 'deleted' } : { kind: 'seen deleted' }
+  }
+  if (verdict === true) return { kind: 'holds', noData: null }
+  if (verdict === false) {
+    // Hysteresis: below the firing threshold is not enough, the clearing one must be passed too.
+    if (clear === null || clear === true) return { kind: 'ended', reason: 'condition' }
+    return { kind: 'frozen', noData: clear === false ? null : clear }
+  }
+  // A rule that fails says nothing, whatever its policy for missing data is.
+  if (verdict === 'rule_error' || timing.noData === 'keep') return { kind: 'frozen', noData: verdict }
+  return timing.noData === 'alerting'
+    ? { kind: 'holds', noData: verdict }
+    : { kind: 'ended', reason: 'no_data' }
+}
+
+function begin(
+  birth: AlertBirth,
+  at: number,
+  { timing, noData }: { timing: RuleTiming; noData: UnknownReason | null },
+): Alert {
+  const firesAtOnce = timing.forMs === 0
+  return {
+    ...birth,
+    key: alertKey(birth.ruleId, birth.subject),
+    state: firesAtOnce ? 'firing' : 'pending',
+    activeAt: at,
+    firedAt: firesAtOnce ? at : null,
+    keepFiringSince: null,
+    resolvedAt: null,
+    resolvedReason: null,
+    noData: noData === null ? null : { since: at, reason: noData, evaluations: 1 },
+    deletedSeen: 0,
+    evaluatedAt: at,
+    settled: false,
+  }
+}
+
+function whileHolding(
+  alert: Alert,
+  at: number,
+  timing: RuleTiming,
+  { birth, noData }: { birth: AlertBirth; noData: UnknownReason | null },
+): Alert {
+  const held: Alert = {
+    ...alert,
+    annotations: birth.annotations,
+    affected: birth.affected,
+    noData: noDataSince(alert, at, noData),
+    deletedSeen: 0,
+    evaluatedAt: at,
+  }
+  switch (held.state) {
+    case 'pending':
+      return at - held.activeAt >= timing.forMs ? { ...held, state: 'firing', firedAt: at } : held
+    case 'recovering':
+      return { ...held, state: 'firing', keepFiringSince: null }
+    default:
+      return held
+  }
+}
+
+function whileEnded(
+  alert: Alert,
+  at: number,
+  timing: RuleTiming,
+  reason: TransitionReason,
+): Alert | undefined {
+  if (alert.state === 'pending') return undefined
+  const since = alert.keepFiringSince ?? at
+  if (at - since >= timing.keepFiringForMs) return resolve(alert, at, reason)
+  return {
+    ...alert,
+    state: 'recovering',
+    keepFiringSince: since,
+    noData: null,
+    deletedSeen: 0,
+    evaluatedAt: at,
+  }
+}
+
+function resolve(alert: Alert, at: number, reason: TransitionReason): Alert {
+  return {
+    ...alert,
+    state: 'resolved',
+    keepFiringSince: null,
+    resolvedAt: at,
+    resolvedReason: reason,
+    noData: null,
+    deletedSeen: 0,
+    evaluatedAt: at,
+    settled: false,
+  }
+}
+
+/** Unknown time does not count: the running clock starts later by as much as nothing was known. */
+function frozen(alert: Alert, at: number): Alert {
+  const unknownMs = at - alert.evaluatedAt
+  return {
+    ...alert,
+    activeAt: alert.state === 'pending' ? alert.activeAt + unknownMs : alert.activeAt,
+    keepFiringSince: alert.keepFiringSince === null ? null : alert.keepFiringSince + unknownMs,
+    evaluatedAt: at,
+  }
+}
+
+function noDataSince(alert: Alert, at: number, reason: UnknownReason | null): Alert['noData'] {
+  if (reason === null) return null
+  return {
+    since: alert.noData?.since ?? at,
+    reason,
+    evaluations: (alert.noData?.evaluations ?? 0) + 1,
+  }
+}
+
+// Readings overtake each other by seconds. One that is older than this can only come from a clock
+// that was set back; without a correction the alert would stand still until the clock caught up.
+const overtakingMs = 60_000
+
+function clockSetBack(alert: Alert, at: number): Alert {
+  const backMs = alert.evaluatedAt - at
+  if (backMs <= overtakingMs) return alert
+  return {
+    ...alert,
+    activeAt: alert.activeAt - backMs,
+    keepFiringSince: alert.keepFiringSince === null ? null : alert.keepFiringSince - backMs,
+    evaluatedAt: at - 1,
+  }
+}
