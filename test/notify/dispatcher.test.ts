@@ -1,0 +1,367 @@
+// Groups and their ticks, marched through time against a real database: the timelines of
+// alerting-semantics.md section 6.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type AlertBook, openAlertBook } from '../../src/alerts/alert-book.ts'
+import { fingerprint } from '../../src/alerts/fingerprint.ts'
+import { type Dispatcher, openDispatcher } from '../../src/notify/dispatcher.ts'
+import type { Integration, Notification, SendOutcome } from '../../src/notify/notification.ts'
+import { openSqlite } from '../../src/storage/sqlite.ts'
+import type { Storage } from '../../src/storage/storage.ts'
+import { createManualClock, type ManualClock } from '../manual-clock.ts'
+
+const minute = 60_000
+const startAt = Date.UTC(2026, 0, 1)
+const route = {
+  receiver: 'on-call',
+  groupBy: ['alertname'],
+  groupWaitMs: 30_000,
+  groupIntervalMs: 5 * minute,
+  repeatIntervalMs: 240 * minute,
+} as const
+
+/** A receiver that writes down what it gets: `0:30 first notification A B | C` (firing | resolved). */
+interface Recorder extends Integration {
+  readonly messages: string[]
+  outcome: (notification: Notification) => SendOutcome | Promise<SendOutcome>
+}
+
+function recorder(kind: string, sendResolved = true): Recorder {
+  const messages: string[] = []
+  const self: Recorder = {
+    receiver: 'on-call',
+    kind,
+    index: 0,
+    sendResolved,
+    minimumSpacingMs: 0,
+    messages,
+    outcome: () => ({ kind: 'ok' }),
+    async send(notification) {
+      const outcome = await self.outcome(notification)
+      if (outcome.kind === 'ok') messages.push(describeMessage(notification))
+      return outcome
+    },
+    close: async () => {},
+  }
+  return self
+}
+
+function describeMessage({ reason, firing, resolved }: Notification): string {
+  const names = (alerts: Notification['firing']) => alerts.map((alert) => alert.labels['name']).join('')
+  return [timeOf(clock.now()), reason, names(firing), ...(resolved.length > 0 ? [`-${names(resolved)}`] : [])]
+    .join(' ')
+    .replace('  ', ' ')
+}
+
+function timeOf(ms: number): string {
+  const seconds = Math.floor((ms - startAt) / 1000)
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+}
+
+let folder: string
+let storage: Storage
+let clock: ManualClock
+let book: AlertBook
+let dispatcher: Dispatcher
+let stop: AbortController
+let running: Promise<void>
+
+async function begin(
+  integrations: readonly Integration[],
+  options: { enabled?: boolean } = {},
+): Promise<void> {
+  storage = await openSqlite({ path: join(folder, 'state.db') })
+  book = await openAlertBook(storage, { downMs: 0 })
+  stop = new AbortController()
+  dispatcher = await openDispatcher({
+    route,
+    integrations,
+    store: storage,
+    book,
+    clock,
+    linkFor: async () => null,
+    events: {
+      onAttempt() {},
+      onDelivered() {},
+      onFailure() {},
+      onStorageError: (error) => {
+        throw error
+      },
+    },
+  })
+  if (options.enabled ?? true) dispatcher.enable()
+  running = dispatcher.run(stop.signal)
+}
+
+/** As `kill -9` would: nothing is finished, only what is on disk goes on. */
+async function end(): Promise<void> {
+  stop.abort()
+  await clock.advance(0)
+  await running
+  await storage.close()
+}
+
+async function restart(integrations: readonly Integration[]): Promise<void> {
+  await end()
+  await begin(integrations)
+}
+
+async function set(name: string, firing: boolean): Promise<void> {
+  const labels = { alertname: 'Test', name }
+  const subject = { kind: 'device', userId: 'u', deviceType: 'inverter', deviceId: name } as const
+  book.evaluate({
+    ruleId: 'test/Test',
+    subject,
+    evaluation: { at: clock.now(), verdict: firing, clear: null },
+    timing: { forMs: 0, keepFiringForMs: 0, noData: 'keep' },
+    definition: 'v1',
+    birth: () => ({
+      fingerprint: fingerprint(labels),
+      ruleId: 'test/Test',
+      definition: 'v1',
+      subject,
+      labels,
+      annotations: {},
+      affected: { externalUserId: null, name: null, email: null, model: null },
+      episode: `${name} ${clock.now()}`,
+    }),
+  })
+  dispatcher.alertsChanged(await book.commit())
+}
+
+/** Marches to a time, `6:00` say. */
+async function to(time: string): Promise<void> {
+  const [minutes = 0, seconds = 0] = time.split(':').map(Number)
+  await clock.advance(startAt + minutes * minute + seconds * 1000 - clock.now())
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fleetwarden-'))
+  clock = createManualClock(startAt)
+})
+
+afterEach(async () => {
+  await end()
+  await rm(folder, { recursive: true })
+})
+
+describe('a group', () => {
+  it('waits for group_wait, tells news at its ticks, ends when all is told, and begins anew', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('0:20')
+    await set('B', true)
+    await to('1:00')
+    await set('C', true)
+    await to('6:00')
+    await set('A', false)
+    await to('20:00')
+    await set('B', false)
+    await set('C', false)
+    await to('20:40')
+    await set('D', true)
+    await to('24:00')
+    expect(slack.messages).toEqual([
+      '0:30 first notification AB',
+      '5:30 new alerts ABC',
+      '10:30 some resolved BC -A',
+      '20:30 all resolved -BC',
+      '21:10 first notification D',
+    ])
+  })
+
+  it('says nothing of an alert that resolved before its first tick', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('0:10')
+    await set('A', false)
+    await to('30:00')
+    expect(slack.messages).toEqual([])
+    expect([...book.all()].every((alert) => alert.settled)).toBe(true)
+  })
+
+  it('says nothing when an alert resolved and fired again between two ticks', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('1:00')
+    await set('A', false)
+    await to('2:00')
+    await set('A', true)
+    await to('30:00')
+    expect(slack.messages).toEqual(['0:30 first notification A'])
+  })
+
+  it('repeats what still fires at the tick at which repeat_interval has passed', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('300:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '240:30 repeat A'])
+  })
+
+  it('tells nothing before it is enabled, and then what is overdue, once', async () => {
+    const slack = recorder('slack')
+    await begin([slack], { enabled: false })
+    await set('A', true)
+    await to('7:00')
+    expect(slack.messages).toEqual([])
+    dispatcher.enable()
+    await to('30:00')
+    expect(slack.messages).toEqual(['7:00 first notification A'])
+  })
+})
+
+describe('a receiver that is down', () => {
+  it('gets one message when it is back, as the first one, while the healthy one gets exactly its own', async () => {
+    const slack = recorder('slack')
+    const email = recorder('email')
+    slack.outcome = () =>
+      clock.now() < startAt + 7 * minute ? { kind: 'retry', reason: 'HTTP 500' } : { kind: 'ok' }
+    await begin([slack, email])
+    await set('A', true)
+    await to('15:00')
+    expect(email.messages).toEqual(['0:30 first notification A'])
+    expect(slack.messages).toHaveLength(1)
+    expect(slack.messages[0]).toMatch(/^7:\d\d first notification A$/)
+  })
+
+  it('keeps what resolved until everybody knows', async () => {
+    const slack = recorder('slack')
+    const email = recorder('email')
+    await begin([slack, email])
+    await set('A', true)
+    await to('1:00')
+    slack.outcome = () =>
+      clock.now() < startAt + 40 * minute ? { kind: 'retry', reason: 'timeout' } : { kind: 'ok' }
+    await set('A', false)
+    await to('39:00')
+    expect(email.messages).toEqual(['0:30 first notification A', '5:30 all resolved -A'])
+    expect([...book.all()].map((alert) => alert.settled)).toEqual([false])
+    await to('60:00')
+    expect(slack.messages[1]).toMatch(/^4\d:\d\d all resolved -A$/)
+    expect([...book.all()].map((alert) => alert.settled)).toEqual([true])
+  })
+
+  it('is told of what came and went meanwhile, in one message', async () => {
+    const slack = recorder('slack')
+    slack.outcome = () =>
+      clock.now() < startAt + 12 * minute ? { kind: 'rate_limited', retryAfterMs: 60_000 } : { kind: 'ok' }
+    await begin([slack])
+    await set('A', true)
+    await to('4:00')
+    await set('A', false)
+    await to('30:00')
+    expect(slack.messages).toHaveLength(1)
+    expect(slack.messages[0]).toMatch(/^12:\d\d resolved before delivery -A$/)
+  })
+
+  it('is tried again at the next tick after a failure for good', async () => {
+    const slack = recorder('slack')
+    slack.outcome = () =>
+      clock.now() < startAt + 4 * minute ? { kind: 'permanent', reason: 'HTTP 404' } : { kind: 'ok' }
+    await begin([slack])
+    await set('A', true)
+    await to('9:00')
+    expect(slack.messages).toEqual(['5:30 first notification A'])
+  })
+
+  it('is left to hang without holding up the others, and gets the news after it', async () => {
+    const slack = recorder('slack')
+    const email = recorder('email')
+    let answer: (outcome: SendOutcome) => void = () => {}
+    slack.outcome = () =>
+      new Promise((resolve) => {
+        answer = resolve
+      })
+    await begin([slack, email])
+    await set('A', true)
+    await to('6:00')
+    await set('B', true)
+    await to('11:00')
+    expect(email.messages).toEqual(['0:30 first notification A', '10:30 new alerts AB'])
+    slack.outcome = () => ({ kind: 'ok' })
+    answer({ kind: 'ok' })
+    await to('11:10')
+    expect(slack.messages).toEqual(['11:00 first notification A', '11:00 first notification AB'])
+  })
+
+  it('is asked only for the recipients that an earlier attempt did not reach', async () => {
+    const email = recorder('email')
+    const asked: (readonly string[])[] = []
+    email.send = async (_notification, { delivered }) => {
+      asked.push(delivered)
+      return asked.length < 3
+        ? { kind: 'retry', reason: '451', delivered: ['a@example.com'] }
+        : { kind: 'ok' }
+    }
+    await begin([email])
+    await set('A', true)
+    await to('5:00')
+    expect(asked).toEqual([[], ['a@example.com'], ['a@example.com']])
+  })
+})
+
+describe('a restart', () => {
+  it('says nothing by itself, and keeps the ticks where they were', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('2:00')
+    await restart([slack])
+    await set('B', true)
+    await to('4:00')
+    await restart([slack])
+    await to('5:00')
+    expect(slack.messages).toEqual(['0:30 first notification A'])
+    await to('20:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '5:30 new alerts AB'])
+  })
+
+  it('repeats at most the message that was on its way', async () => {
+    const slack = recorder('slack')
+    const sent: string[] = []
+    slack.send = (notification) => {
+      sent.push(describeMessage(notification))
+      return sent.length === 1 ? new Promise(() => {}) : Promise.resolve({ kind: 'ok' })
+    }
+    await begin([slack])
+    await set('A', true)
+    await to('1:00')
+    expect(sent).toEqual(['0:30 first notification A'])
+    await storage.close() // from here on nothing is written any more
+    stop.abort()
+    await begin([slack])
+    await to('20:00')
+    expect(sent).toEqual(['0:30 first notification A', '1:00 first notification A'])
+  })
+
+  it('tells a resolution that it found to be due', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('1:00')
+    await set('A', false)
+    await restart([slack])
+    await to('20:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '5:30 all resolved -A'])
+  })
+
+  it('drops the messages of a receiver that is no longer configured', async () => {
+    const gone = recorder('slack')
+    gone.outcome = () => ({ kind: 'retry', reason: 'HTTP 500' })
+    await begin([gone])
+    await set('A', true)
+    await to('1:00')
+    const email = recorder('email')
+    await restart([email])
+    await to('6:00')
+    expect(email.messages).toEqual(['5:30 first notification A'])
+    expect(dispatcher.status()).toMatchObject({ queued: 0, isDelivering: true })
+  })
+})
