@@ -10,8 +10,8 @@ import type { DeviceReading, UserReading } from '../fleet/reading.ts'
 import type { User } from '../fleet/user.ts'
 import type { UnknownReason, Verdict } from '../fleet/verdict.ts'
 import type { Walk } from '../fleet/walk.ts'
-import type { FleetCounts } from '../rules/fleet-count.ts'
-import type { Decision, DeviceRule, RuleBase, RuleSet } from '../rules/rule.ts'
+import { createFleetCounts, type FleetCounts, type FleetGroup, fleetGroup } from '../rules/fleet-count.ts'
+import type { Decision, DeviceRule, FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
 import { type AffectedParty, type Alert, type Labels, type Subject, subjectKey } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
 import { fingerprint } from './fingerprint.ts'
@@ -26,9 +26,17 @@ export interface EvaluatorOptions {
   readonly onUnknown: (alertname: string, reason: UnknownReason) => void
 }
 
+/** What one walk counted for one rule about the fleet. */
+export interface FleetTally {
+  readonly rule: FleetRule
+  readonly counts: FleetCounts
+}
+
 export interface Evaluator {
-  /** Everything that was read of one user, as part of a walk: `counts` take in its devices. */
-  user(reading: UserReading, counts: readonly FleetCounts[]): void
+  /** Counters for a walk that begins, one for each rule about the fleet. */
+  beginWalk(): readonly FleetTally[]
+  /** Everything that was read of one user, as part of a walk: the tallies take in its devices. */
+  user(reading: UserReading, tallies: readonly FleetTally[]): void
   /** One device that was read again between walks. */
   device(user: User, reading: DeviceReading): void
   /** A device of which nothing could be learned, or only that it is gone. */
@@ -38,7 +46,7 @@ export interface Evaluator {
   /** Nothing at all could be read. */
   nothingRead(at: number): void
   /** The end of a walk: what is counted over the whole fleet, and alerts about alerts. */
-  fleet(walk: Walk, at: number, counts: readonly FleetCounts[]): void
+  fleet(walk: Walk, at: number, tallies: readonly FleetTally[]): void
   /** Rules about the service itself. */
   service(walk: Walk, at: number): void
   /** Ends the alerts of rules that are no longer loaded. */
@@ -72,18 +80,18 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     return list
   }
 
-  function user(reading: UserReading, counts: readonly FleetCounts[]): void {
+  function user(reading: UserReading, tallies: readonly FleetTally[]): void {
     const { user, observedAt } = reading
     for (const one of reading.devices) {
       device(user, one)
-      if (one.device.deleted_at !== null || counts.length === 0) continue
+      if (one.device.deleted_at !== null || tallies.length === 0) continue
       const scope = { device: one.device, user, now: one.observedAt }
-      for (const tally of counts) tally.add(scope)
+      for (const { counts } of tallies) counts.add(scope)
     }
     if (rules.userRules.length > 0) aboutUser(user, observedAt)
     for (const { deviceType, deviceId } of reading.unread) {
       const count = deviceId === null ? (deviceCount(user, deviceType) ?? 1) : 1
-      for (const tally of counts) tally.addUnread({ deviceType, count })
+      for (const { counts } of tallies) counts.addUnread({ deviceType, count })
       for (const watched of book.devicesOf(user.id)) {
         if (watched.deviceType !== deviceType || (deviceId !== null && watched.deviceId !== deviceId))
           continue
@@ -149,6 +157,8 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     scope: Scope,
     about: {
       verdict: Verdict
+      /** Where `clear` was decided already; otherwise the rule is asked. */
+      clear?: Verdict | null
       subject: Subject
       at: number
       isActive: boolean
@@ -159,10 +169,11 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     const { verdict, subject, at, isActive } = about
     if (typeof verdict === 'string') onUnknown(rule.alert, verdict)
     if (!isActive && (!couldBegin(verdict, rule) || isAtLimit(rule))) return
+    const clear = about.clear === undefined ? (rule.clear?.(scope) ?? null) : about.clear
     book.evaluate({
       ruleId: rule.id,
       subject,
-      evaluation: { at, verdict, clear: verdict === false ? (rule.clear?.(scope) ?? null) : null },
+      evaluation: { at, verdict, clear },
       timing: rule,
       definition: rule.definition,
       birth: () => {
@@ -241,37 +252,44 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     }
   }
 
-  function fleet(walk: Walk, at: number, counts: readonly FleetCounts[]): void {
-    for (const tally of counts) aboutFleet(tally, walk, at)
+  function fleet(walk: Walk, at: number, tallies: readonly FleetTally[]): void {
+    for (const tally of tallies) {
+      const counted = tally.counts.groups()
+      const keys = new Set(counted.map((group) => group.key))
+      for (const group of counted) aboutGroup(tally, group, { walk, at })
+      // Groups that had devices before and have none now may still have an alert.
+      for (const alert of activeOfRule(tally.rule)) {
+        const group = fleetGroup(tally.rule.by, alert.labels)
+        if (!keys.has(group.key)) aboutGroup(tally, group, { walk, at })
+      }
+    }
     aboutLimits(at)
     // While the API as a whole is unavailable, that is the news, not each device behind it.
     if (walk.api_available === true) aboutUnseenDevices(at)
   }
 
-  function aboutFleet(tally: FleetCounts, walk: Walk, at: number): void {
-    const { rule } = tally
-    const counted = new Set<string>()
-    for (const group of tally.groups()) {
-      counted.add(group.key)
-      const { verdict, scope } = tally.decide({ group: group.key, walk, now: at })
-      const subject = { kind: 'fleet', group: group.key } as const
-      const isActive = book.activeOn(subjectKey(subject))?.has(rule.id) ?? false
-      if (verdict === false && !isActive) continue
-      conclude(rule, scope, {
-        verdict,
-        subject,
-        at,
-        isActive,
-        identify: (labels) => fleetLabels(rule.alert, { group: group.labels, labels }),
-        affected: () => nobody,
-      })
-    }
-    // Groups that had devices before and have none now: gone, unless they are merely unread.
-    for (const alert of book.all()) {
-      if (alert.ruleId !== rule.id || alert.state === 'resolved' || alert.subject.kind !== 'fleet') continue
-      if (counted.has(alert.subject.group)) continue
-      withoutReading(alert, at, tally.hasUnread() ? 'poll_failed' : false)
-    }
+  function aboutGroup(
+    { rule, counts }: FleetTally,
+    group: FleetGroup,
+    { walk, at }: { walk: Walk; at: number },
+  ): void {
+    const { verdict, clear, scope } = counts.decide(group, { walk, now: at })
+    const subject = { kind: 'fleet', group: group.key } as const
+    const isActive = book.activeOn(subjectKey(subject))?.has(rule.id) ?? false
+    if (verdict === false && !isActive) return
+    conclude(rule, scope, {
+      verdict,
+      clear,
+      subject,
+      at,
+      isActive,
+      identify: (labels) => fleetLabels(rule.alert, { group: group.labels, labels }),
+      affected: () => nobody,
+    })
+  }
+
+  function activeOfRule(rule: FleetRule): readonly Alert[] {
+    return [...book.all()].filter((alert) => alert.ruleId === rule.id && alert.state !== 'resolved')
   }
 
   function aboutLimits(at: number): void {
@@ -394,7 +412,17 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     }
   }
 
-  return { user, device, unseenDevice, goneUser, nothingRead, fleet, service, endRemovedRules }
+  return {
+    beginWalk: () => rules.fleetRules.map((rule) => ({ rule, counts: createFleetCounts(rule) })),
+    user,
+    device,
+    unseenDevice,
+    goneUser,
+    nothingRead,
+    fleet,
+    service,
+    endRemovedRules,
+  }
 }
 
 function deviceCount(user: User, type: DeviceType): number | null {

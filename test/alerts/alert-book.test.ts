@@ -1,0 +1,194 @@
+import { describe, expect, it } from 'vitest'
+import type { Alert } from '../../src/alerts/alert.ts'
+import { type AlertBook, openAlertBook } from '../../src/alerts/alert-book.ts'
+import { fingerprint } from '../../src/alerts/fingerprint.ts'
+import type { AlertChanges, AlertStore } from '../../src/alerts/store.ts'
+import { settled } from '../manual-clock.ts'
+
+const minute = 60_000
+
+/** A store in memory that can be told to fail, and to wait before it answers. */
+function memoryStore(alerts: readonly Alert[] = []) {
+  const rows = new Map(alerts.map((alert) => [alert.key, alert]))
+  const store = {
+    rows,
+    failing: false,
+    gate: Promise.resolve() as Promise<unknown>,
+    loadAlerts: async () => [...rows.values()],
+    async saveAlerts({ upserts, deletedKeys }: AlertChanges) {
+      await store.gate
+      if (store.failing) throw new Error('disk full')
+      for (const alert of upserts) rows.set(alert.key, alert)
+      for (const key of deletedKeys) rows.delete(key)
+    },
+  }
+  return store satisfies AlertStore
+}
+
+function observe(
+  book: AlertBook,
+  verdict: boolean,
+  {
+    at,
+    id = 'd1',
+    severity = 'warning',
+    definition = 'v1',
+  }: { at: number; id?: string; severity?: string; definition?: string },
+) {
+  const labels = { alertname: 'Test', device_id: id, severity }
+  const subject = { kind: 'device', userId: `user of ${id}`, deviceType: 'inverter', deviceId: id } as const
+  book.evaluate({
+    ruleId: 'test/Test',
+    subject,
+    evaluation: { at, verdict, clear: null },
+    timing: { forMs: 0, keepFiringForMs: 0, noData: 'keep' },
+    definition,
+    birth: () => ({
+      fingerprint: fingerprint(labels),
+      ruleId: 'test/Test',
+      definition,
+      subject,
+      labels,
+      annotations: { summary: `at ${at}` },
+      affected: { externalUserId: null, name: null, email: null, model: null },
+      episode: `${id} ${at}`,
+    }),
+  })
+}
+
+describe('the alert book', () => {
+  it('shows nothing before it is saved', async () => {
+    const book = await openAlertBook(memoryStore(), { downMs: 0 })
+    observe(book, true, { at: 1 })
+    expect([...book.all()]).toEqual([])
+    const transitions = await book.commit()
+    expect(transitions.map(({ before, after }) => [before?.state, after?.state])).toEqual([
+      [undefined, 'firing'],
+    ])
+    expect([...book.all()]).toHaveLength(1)
+  })
+
+  it('is as if nothing was evaluated when saving fails, and goes on with the next reading', async () => {
+    const store = memoryStore()
+    const book = await openAlertBook(store, { downMs: 0 })
+    store.failing = true
+    observe(book, true, { at: 1 })
+    await expect(book.commit()).rejects.toThrow('disk full')
+    expect([...book.all()]).toEqual([])
+    expect(book.pendingChanges()).toBe(0)
+    store.failing = false
+    observe(book, true, { at: 2 })
+    const [transition] = await book.commit()
+    expect(transition?.after).toMatchObject({ state: 'firing', activeAt: 2 })
+  })
+
+  it('evaluates what comes in while a save is under way on top of what is being saved', async () => {
+    const store = memoryStore()
+    const book = await openAlertBook(store, { downMs: 0 })
+    let open = () => {}
+    store.gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    observe(book, true, { at: 1 })
+    const first = book.commit()
+    await settled()
+    observe(book, false, { at: 2 })
+    const second = book.commit()
+    open()
+    expect((await first).map(({ after }) => after?.state)).toEqual(['firing'])
+    expect((await second).map(({ before, after }) => [before?.state, after?.state])).toEqual([
+      ['firing', 'resolved'],
+    ])
+  })
+
+  it('knows the devices that have active alerts, by their user, and forgets them when they end', async () => {
+    const book = await openAlertBook(memoryStore(), { downMs: 0 })
+    observe(book, true, { at: 1 })
+    await book.commit()
+    expect([...book.userIds()]).toEqual(['user of d1'])
+    expect(book.devicesOf('user of d1')).toEqual([{ deviceType: 'inverter', deviceId: 'd1' }])
+    expect(book.activeOfRule('test/Test')).toBe(1)
+    observe(book, false, { at: 2 })
+    await book.commit()
+    expect([...book.userIds()]).toEqual([])
+    expect(book.devicesOf('user of d1')).toEqual([])
+    expect(book.activeOfRule('test/Test')).toBe(0)
+  })
+
+  it('counts alerts of a rule that are begun and not saved yet, so that its limit holds within a batch', async () => {
+    const book = await openAlertBook(memoryStore(), { downMs: 0 })
+    observe(book, true, { at: 1, id: 'a' })
+    observe(book, true, { at: 1, id: 'b' })
+    expect(book.activeOfRule('test/Test')).toBe(2)
+    await book.commit()
+    expect(book.activeOfRule('test/Test')).toBe(2)
+  })
+
+  it('keeps a resolved alert for 15 minutes, and for as long as somebody is still to be told', async () => {
+    const store = memoryStore()
+    const book = await openAlertBook(store, { downMs: 0 })
+    observe(book, true, { at: 0 })
+    observe(book, false, { at: 1 })
+    await book.commit()
+    const prune = async (now: number) => {
+      book.prune(now)
+      await book.commit()
+      return store.rows.size
+    }
+    expect(await prune(60 * minute)).toBe(1)
+    const [alert] = [...book.all()]
+    book.settle([alert?.key ?? ''])
+    expect(await prune(14 * minute)).toBe(1)
+    expect(await prune(16 * minute)).toBe(0)
+    expect(book.size()).toBe(0)
+  })
+
+  it('goes on under a new text of its rule while the labels stay the same', async () => {
+    const book = await openAlertBook(memoryStore(), { downMs: 0 })
+    observe(book, true, { at: 1 })
+    await book.commit()
+    observe(book, true, { at: 2, definition: 'v2' })
+    const [transition] = await book.commit()
+    expect(transition?.after).toMatchObject({
+      episode: 'd1 1',
+      definition: 'v2',
+      firedAt: 1,
+      annotations: { summary: 'at 2' },
+    })
+    expect(book.size()).toBe(1)
+  })
+
+  it('ends as rule_changed, and goes on as another alert, when a new text of its rule gives it other labels', async () => {
+    const book = await openAlertBook(memoryStore(), { downMs: 0 })
+    observe(book, true, { at: 1 })
+    await book.commit()
+    observe(book, true, { at: 2, definition: 'v2', severity: 'critical' })
+    await book.commit()
+    const alerts = [...book.all()].map(({ state, labels, resolvedReason, firedAt }) => [
+      state,
+      labels['severity'],
+      resolvedReason,
+      firedAt,
+    ])
+    expect(alerts).toEqual(
+      expect.arrayContaining([
+        ['resolved', 'warning', 'rule_changed', 1],
+        ['firing', 'critical', null, 1],
+      ]),
+    )
+    expect(alerts).toHaveLength(2)
+  })
+
+  it('takes up what was stored, without counting the time that the service was away', async () => {
+    const store = memoryStore()
+    const before = await openAlertBook(store, { downMs: 0 })
+    observe(before, true, { at: 1 })
+    await before.commit()
+    const [stored] = [...store.rows.values()]
+    const after = await openAlertBook(
+      memoryStore([{ ...(stored as Alert), state: 'pending', firedAt: null }]),
+      { downMs: 500 },
+    )
+    expect(after.get(stored?.key ?? '')?.activeAt).toBe(501)
+  })
+})
