@@ -43,6 +43,8 @@ export interface Evaluator {
   unseenDevice(subject: DeviceSubject, at: number, why: UnseenReason): void
   /** A user that the partner no longer has, and the devices with it. */
   goneUser(userId: string, at: number): void
+  /** A user of whom, and of whose devices, nothing could be learned. */
+  unreadUser(userId: string, at: number): void
   /** Nothing at all could be read. */
   nothingRead(at: number): void
   /** The end of a walk: what is counted over the whole fleet, and alerts about alerts. */
@@ -237,10 +239,10 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     })
   }
 
-  function goneUser(userId: string, at: number): void {
-    unseen(book.activeOn(subjectKey({ kind: 'user', userId })), at, 'deleted')
+  function unseenUser(userId: string, at: number, why: UnseenReason): void {
+    unseen(book.activeOn(subjectKey({ kind: 'user', userId })), at, why)
     for (const watched of book.devicesOf(userId)) {
-      unseenDevice({ kind: 'device', userId, ...watched }, at, 'deleted')
+      unseenDevice({ kind: 'device', userId, ...watched }, at, why)
     }
   }
 
@@ -417,7 +419,8 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     user,
     device,
     unseenDevice,
-    goneUser,
+    goneUser: (userId, at) => unseenUser(userId, at, 'deleted'),
+    unreadUser: (userId, at) => unseenUser(userId, at, 'poll_failed'),
     nothingRead,
     fleet,
     service,

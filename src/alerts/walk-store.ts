@@ -7,6 +7,8 @@ export interface WalkState {
   readonly failedInARow: number
   /** When the last walk that ended `complete` did so (ms since 1970), null: none has. */
   readonly lastCompleteAt: number | null
+  /** When the service was last seen alive (ms since 1970): what came after was downtime. */
+  readonly aliveAt: number
 }
 
 /** What the schedule of walks needs of a database. Each call is one transaction. */

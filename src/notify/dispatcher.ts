@@ -35,6 +35,8 @@ export interface DeliveryStatus {
   readonly oldestAt: number | null
   /** True while no integration's last attempt failed. */
   readonly isDelivering: boolean
+  /** The earliest tick of a group; null without groups. */
+  readonly nextFlushAt: number | null
 }
 
 export interface DispatcherOptions {
@@ -345,6 +347,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         queued: lanes.reduce((sum, lane) => sum + lane.length(), 0),
         oldestAt: waiting.length === 0 ? null : Math.min(...waiting),
         isDelivering: !lanes.some((lane) => lane.isFailing()),
+        nextFlushAt:
+          groups.size === 0 ? null : Math.min(...[...groups.values()].map(({ timer }) => timer.nextFlushAt)),
       }
     },
   }

@@ -1,0 +1,240 @@
+// The wiring, one straight line: configuration and rules in, a service out. Whatever is acquired
+// pushes its release, and they are released last in, first out, once.
+
+import { randomUUID } from 'node:crypto'
+import type { Alert } from './alerts/alert.ts'
+import { openAlertBook } from './alerts/alert-book.ts'
+import { createEvaluator } from './alerts/evaluation.ts'
+import type { Clock } from './clock.ts'
+import type { Config, PartnerCredentials } from './config.ts'
+import { sendHeartbeat } from './heartbeat.ts'
+import { startHttpServer } from './http/server.ts'
+import { createLinkSource } from './links/resolution-link.ts'
+import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
+import { openMonitor, type WalkOutcome } from './monitor.ts'
+import { type DeliveryStatus, openDispatcher } from './notify/dispatcher.ts'
+import { createIntegrations } from './notify/receivers/registry.ts'
+import { createPartnerClient } from './partner/client.ts'
+import { PartnerError } from './partner/partner-error.ts'
+import { createTransport } from './partner/transport.ts'
+import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
+import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
+import { walk } from './poller/walk.ts'
+import type { RuleSet } from './rules/rule.ts'
+import { openSqlite } from './storage/sqlite.ts'
+import { createTelemetry } from './telemetry.ts'
+
+export interface AppDeps {
+  readonly rules: RuleSet
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void
+}
+
+export interface App {
+  /** Serves metrics and health, walks, alerts and delivers until the signal aborts and all of it has ended. */
+  run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void>
+  /** One walk alone. */
+  walkOnce(signal: AbortSignal): Promise<WalkOutcome>
+  /** Delivers what is due, until the signal aborts. */
+  deliver(signal: AbortSignal): Promise<void>
+  delivery(): DeliveryStatus
+  alerts(): Iterable<Alert>
+  /** Gives everything back; to be called also when `run` was not. */
+  close(): Promise<void>
+}
+
+// After a start, messages wait for the first walk, but not for one that takes hours.
+const longestHoldMs = 5 * 60_000
+const serviceTickMs = 10_000
+// The device's own call, and one for its user when that is not at hand.
+const requestsPerRecheck = 2
+
+/** Rejects with StorageError when the database can't be had; `run` with HttpServerError, the address. */
+export async function createApp(config: Config, deps: AppDeps): Promise<App> {
+  const { rules, clock, logger, metrics } = deps
+  const releases = new AsyncDisposableStack()
+  try {
+    const telemetry = createTelemetry({ logger, metrics })
+
+    const storage = await openSqlite({ path: config.storage.path, clock, logger })
+    releases.defer(() => storage.close())
+    if (storage.recovered !== null) {
+      metrics.storageRecovered()
+      logger.error(storage.recovered, 'The database was damaged and moved aside: this one begins empty')
+    }
+
+    const transport = createTransport({
+      ...config.partner,
+      clock,
+      credentials: credentialsOf(config.partner.credentials),
+      onRequest: telemetry.request,
+    })
+    releases.defer(() => transport.close())
+    const client = createPartnerClient({
+      transport,
+      organisationId: config.partner.orgId,
+      onOddField: telemetry.oddField,
+    })
+
+    const lastState = await storage.loadWalkState()
+    const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
+    const book = await openAlertBook(storage, { downMs })
+    const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
+
+    const integrations = createIntegrations(config.alerting.receivers, {
+      clock,
+      moreUrl: () => null,
+      onLayoutRefused: telemetry.layoutRefused,
+    })
+    for (const integration of integrations) releases.defer(() => integration.close())
+    const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
+    const dispatcher = await openDispatcher({
+      route: config.alerting.route,
+      integrations,
+      store: storage,
+      book,
+      clock,
+      linkFor: createLinkSource({
+        client,
+        clock,
+        returnUrls: { successUrl: home, cancelUrl: home },
+        onFailure: telemetry.linkFailed,
+      }),
+      events: telemetry.dispatcher,
+    })
+
+    const monitor = await openMonitor({
+      book,
+      evaluator,
+      dispatcher,
+      store: storage,
+      clock,
+      readFleet: (onUser, signal) =>
+        walk({
+          client,
+          clock,
+          signal,
+          concurrency: config.partner.concurrency,
+          needs: rules.reads,
+          watched: book,
+          onUser,
+          onUnread: telemetry.unread,
+          ...(deps.onProgress === undefined ? {} : { progress: deps.onProgress }),
+        }),
+      readDevice: (device, signal) => readWatchedDevice({ ...device, client, signal }),
+      readUser: (userId, signal) => client.user(userId, signal).catch(nullIfUnread),
+      sendHeartbeat: async (signal) => {
+        if (config.heartbeat !== null)
+          telemetry.heartbeat(await sendHeartbeat({ ...config.heartbeat, signal }))
+      },
+      events: telemetry.monitor,
+    })
+
+    metrics.setRules(alertsOf(rules))
+    metrics.setIntegrations(integrations)
+    metrics.configLoaded({ successful: true, at: clock.now() })
+    metrics.setLastWalks({ successAt: null, completeAt: lastState?.lastCompleteAt ?? null })
+    metrics.watch({
+      delivery: () => dispatcher.status(),
+      partnerRateLimit: () => transport.requestsPerSecond(),
+      partnerCircuitOpen: () => transport.isCircuitOpen(),
+    })
+    metrics.setAlerts(book.all())
+
+    let firstWalkEnded = false
+
+    async function walkOnce(signal: AbortSignal): Promise<WalkOutcome> {
+      telemetry.walkStarted()
+      evaluator.endRemovedRules(clock.now())
+      const outcome = await monitor.walk(signal)
+      firstWalkEnded = true
+      metrics.setAlerts(book.all())
+      return outcome
+    }
+
+    async function watchService(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        await monitor.watchService()
+        metrics.setAlerts(book.all())
+        await clock.sleep(serviceTickMs, signal).catch(() => {})
+      }
+    }
+
+    async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
+      const server = await startHttpServer({
+        ...config.http,
+        metrics,
+        clock,
+        logger,
+        health: {
+          healthy: () => true,
+          ready: () => ({
+            ready: firstWalkEnded,
+            reasons: firstWalkEnded ? [] : ['the first walk has not ended'],
+          }),
+        },
+      })
+      releases.defer(() => server.close())
+      onListening?.(server.url)
+      await Promise.all([
+        runOnSchedule({
+          schedule: parseSchedule(config.poll.schedule, config.poll.timezone),
+          clock,
+          signal,
+          run: async (walkSignal) => void (await walkOnce(walkSignal)),
+          onSkipped: telemetry.walkSkipped,
+          onFault: telemetry.walkFailed,
+        }),
+        runRechecks({
+          ...config.partner,
+          clock,
+          signal,
+          intervalMs: config.poll.recheckIntervalMs,
+          requestsPerRecheck,
+          watched: monitor.devicesInTrouble,
+          recheck: monitor.recheck,
+          onFault: telemetry.recheckFailed,
+        }),
+        watchService(signal),
+        dispatcher.run(signal),
+        clock.sleep(longestHoldMs, signal).then(dispatcher.enable, () => {}),
+      ])
+    }
+
+    return {
+      run,
+      walkOnce,
+      deliver: (signal) => dispatcher.run(signal),
+      delivery: () => dispatcher.status(),
+      alerts: () => book.all(),
+      close: () => releases.disposeAsync(),
+    }
+  } catch (error) {
+    await releases.disposeAsync()
+    throw error
+  }
+}
+
+function credentialsOf(credentials: PartnerCredentials) {
+  switch (credentials.kind) {
+    case 'client':
+      return { clientId: credentials.clientId, clientSecret: credentials.clientSecret }
+    case 'token':
+      return { token: credentials.token }
+    default:
+      return credentials satisfies never
+  }
+}
+
+function nullIfUnread(error: unknown): null {
+  if (error instanceof PartnerError) return null
+  throw error
+}
+
+function alertsOf(rules: RuleSet): { alertname: string; severity: string }[] {
+  const all = [...rules.deviceRules, ...rules.userRules, ...rules.fleetRules, ...rules.serviceRules]
+  return all.map(({ alert, severity }) => ({ alertname: alert, severity }))
+}

@@ -1,0 +1,29 @@
+// argv → command; signals → one AbortSignal; the outcome → process.exitCode. Nothing else.
+
+import process from 'node:process'
+import { runCommand } from './cli/program.ts'
+import { systemClock } from './clock.ts'
+
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The second one is from somebody who does not want to wait.
+    if (stop.signal.aborted) process.exit(130)
+    stop.abort()
+  })
+}
+// A reader that went away (`… | head`) is no reason to end with a stack trace.
+process.stdout.on('error', () => stop.abort())
+
+process.exitCode = await runCommand(process.argv.slice(2), {
+  env: process.env,
+  nodeVersion: process.version,
+  clock: systemClock,
+  signal: stop.signal,
+  print: (line) => process.stdout.write(`${line}\n`),
+  printError: (line) => process.stderr.write(`${line}\n`),
+  terminal: process.stdout.isTTY
+    ? { columns: process.stdout.columns, write: (text) => process.stderr.write(text) }
+    : null,
+  logDestination: process.stderr,
+})
