@@ -13,10 +13,11 @@ import { createAlarm } from '../alarm.ts'
 import { type Alert, isFiring, type Labels } from '../alerts/alert.ts'
 import type { AlertBook, Transition } from '../alerts/alert-book.ts'
 import type { Clock } from '../clock.ts'
+import type { Route } from '../config.ts'
 import { type DedupDecision, decide } from './dedup.ts'
 import { createLane, integrationKey, type Lane, type QueuedMessage } from './lane.ts'
 import type { Integration, LinkSource, Notification, SendOutcome } from './notification.ts'
-import { groupKey, groupLabels, type Route } from './route.ts'
+import { groupKey, groupLabels } from './route.ts'
 import type { DedupEntry, GroupTimer, NotifyStore, OutboxRow } from './store.ts'
 
 export interface Dispatcher {

@@ -2,18 +2,7 @@
 // are Alertmanager's.
 
 import type { Labels } from '../alerts/alert.ts'
-
-export interface Route {
-  readonly receiver: string
-  /** Label names, or 'all' for `...`: every label set is a group of its own. */
-  readonly groupBy: readonly string[] | 'all'
-  /** How long a new group waits for more members before its first message. */
-  readonly groupWaitMs: number
-  /** Time between two ticks of a group: news about it waits for the next one. */
-  readonly groupIntervalMs: number
-  /** Time after which a group that still fires, and has no news, is told again. */
-  readonly repeatIntervalMs: number
-}
+import type { Route } from '../config.ts'
 
 /** The labels that the members of an alert's group have in common. */
 export function groupLabels(labels: Labels, route: Route): Labels {

@@ -1,0 +1,173 @@
+// What the configuration file may say, key by key, but for `alerting`. The descriptions are what
+// editors show.
+
+import cron from 'node-cron'
+import { z } from 'zod'
+import { logLevels } from '../logger.ts'
+import { nearestName } from '../nearest-name.ts'
+import { refusedKeys } from '../schema-message.ts'
+import { alertingSchema } from './alerting.ts'
+import {
+  anyUrl,
+  duration,
+  hostPort,
+  type NamedFiles,
+  publicBaseUrl,
+  safeBaseUrl,
+  secret,
+  secretFile,
+  secretText,
+  text,
+} from './fields.ts'
+
+export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
+
+/** What the file may say. `files` are those that it names; none of them matter for the schema's shape. */
+export function configSchema(files: NamedFiles) {
+  return z
+    .strictObject({
+      partner: partnerSchema(files).describe("Podero's Partner API, and who we are there."),
+      poll: pollSchema.prefault({}).describe('When the fleet is read.'),
+      rules: z
+        .array(z.string().min(1))
+        .min(1)
+        .prefault(defaultRules)
+        .describe('Rule files, as paths or patterns. *.test.yaml are tests of rules and never count.'),
+      storage: storageSchema.prefault({}).describe('Where state is kept.'),
+      http: httpSchema.prefault({}).describe('Metrics, health, API and pages.'),
+      heartbeat: heartbeatSchema(files).optional().describe("Dead man's switch."),
+      log: logSchema.prefault({}).describe('Log lines on standard output.'),
+      alerting: alertingSchema(files).describe(
+        "Alertmanager's own configuration, as far as it is supported.",
+      ),
+    })
+    .register(refusedKeys, {
+      keys: {
+        links: '`links` is not supported yet',
+        ...belongingUnderAlerting(
+          'global',
+          'route',
+          'receivers',
+          'inhibit_rules',
+          'time_intervals',
+          'templates',
+        ),
+      },
+    })
+}
+
+export const defaultRules = ['rules/*.yaml']
+
+function belongingUnderAlerting(...keys: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(keys.map((key) => [key, `\`${key}\` belongs under \`alerting\``]))
+}
+
+function partnerSchema(files: NamedFiles) {
+  return z.strictObject({
+    base_url: text(safeBaseUrl).describe('Where the API is, with its version.'),
+    org_id: text({ expected: 'an id such as 016b78a7-0c7c-4241-a277-015c3ad3cb90', holds: isId })
+      .optional()
+      .describe('Organisation. Default: the one that /auth/me names.'),
+    client_id: text(secretText).optional().describe('Together with client_secret; or give a token.'),
+    client_secret: secret(secretText).optional().describe('Secret of client_id.'),
+    client_secret_file: secretFile(files, secretText).optional().describe('File that holds client_secret.'),
+    token: secret(secretText)
+      .optional()
+      .describe('Bearer token, in the place of client_id and client_secret.'),
+    token_file: secretFile(files, secretText).optional().describe('File that holds token.'),
+    concurrency: z.int().min(1).max(1_000).default(32).describe('Requests under way at once.'),
+    requests_per_second: z
+      .number()
+      .min(0.1)
+      .max(10_000)
+      .default(50)
+      .describe('At most; lowered by itself on 429.'),
+    timeout: duration({ minimumMs: 100, maximumMs: 600_000 })
+      .prefault('10s')
+      .describe('For one request and its answer.'),
+    maximum_answer_bytes: z
+      .int()
+      .min(1_024)
+      .max(1_073_741_824)
+      .default(67_108_864)
+      .describe('A longer answer is not read. The list of all users has to fit in (about 1 kB each).'),
+  })
+}
+
+function isId(value: string): boolean {
+  return /^[A-Za-z0-9_-]{1,128}$/.test(value)
+}
+
+const pollSchema = z.strictObject({
+  schedule: text({
+    expected: 'a cron expression such as */10 * * * *',
+    holds: (value) => cron.validate(value),
+  })
+    .default('*/10 * * * *')
+    .describe('Cron expression of five fields, or six with seconds first.'),
+  timezone: z
+    .string()
+    .transform((name, context) => {
+      if (isTimezone(name)) return name
+      const nearest = nearestName(name, Intl.supportedValuesOf('timeZone'))
+      const hint = nearest === undefined ? undefined : `did you mean ${nearest}?`
+      const params = { expected: 'an IANA time zone such as Europe/Vienna', hint }
+      context.issues.push({ code: 'custom', input: name, params })
+      return z.NEVER
+    })
+    .prefault('UTC')
+    .describe("IANA time zone of the schedule's hours."),
+  recheck_interval: duration({ minimumMs: 1_000 })
+    .prefault('2m')
+    .describe('Devices with an alert are read again this soon, so that it resolves early.'),
+})
+
+function isTimezone(value: string): boolean {
+  // Offsets such as +01:00 are no names: they know no summer time.
+  if (!/^[A-Za-z]/.test(value)) return false
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: value })
+    return true
+  } catch {
+    return false
+  }
+}
+
+const storageSchema = z.strictObject({
+  url: z
+    .string()
+    .transform((url, context) => {
+      const isPostgres = /^postgres(?:ql)?:/i.test(url)
+      const path = /^sqlite:((?!\/\/[^/])[^\p{Cc}?#]+)$/u.exec(url)?.[1]
+      if (path !== undefined && !path.endsWith('/') && path !== ':memory:') return path
+      const message = '`postgres://` is not supported yet: use sqlite:path'
+      if (isPostgres) context.issues.push({ code: 'custom', input: url, message })
+      else context.issues.push({ code: 'custom', input: url, params: { expected: 'sqlite:path/to/file.db' } })
+      return z.NEVER
+    })
+    .prefault('sqlite:data/fleetwarden.db')
+    .describe('The database file as sqlite:path; made if it is not there.'),
+})
+
+const httpSchema = z
+  .strictObject({
+    listen: hostPort({ example: '127.0.0.1:9469', minimumPort: 0 })
+      .prefault('127.0.0.1:9469')
+      .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
+    public_url: text(publicBaseUrl)
+      .optional()
+      .describe('What users reach this service by, for links in messages.'),
+  })
+  .register(refusedKeys, { keys: { access: '`http.access` is not supported yet' } })
+
+function heartbeatSchema(files: NamedFiles) {
+  return z.strictObject({
+    url: secret(anyUrl).optional().describe('Called after each walk that was read, evaluated and delivered.'),
+    url_file: secretFile(files, anyUrl).optional().describe('File that holds url.'),
+    timeout: duration({ minimumMs: 100, maximumMs: 600_000 }).prefault('10s').describe('For one call.'),
+  })
+}
+
+const logSchema = z.strictObject({
+  level: z.enum(logLevels).default('info').describe('The least important lines that are written.'),
+})
