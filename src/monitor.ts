@@ -162,8 +162,9 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
 
   function devicesInTrouble(): readonly DeviceInTrouble[] {
     const devices = new Map<string, DeviceInTrouble>()
-    for (const { state: alertState, subject, evaluatedAt } of book.all()) {
-      if (alertState === 'resolved' || subject.kind !== 'device') continue
+    for (const { state: alertState, subject, evaluatedAt, labels } of book.all()) {
+      // What is only worth knowing waits for the walk: it must not take the turn of what is broken.
+      if (alertState === 'resolved' || subject.kind !== 'device' || labels['severity'] === 'info') continue
       const key = subjectKey(subject)
       const known = devices.get(key)
       // Its alerts are evaluated together, but for one that is about the others.

@@ -10,6 +10,8 @@ export interface RuleBase {
   /** `group/alert`, unique in the rule set: state survives a restart and a reload under it. */
   readonly id: string
   readonly alert: string
+  /** The label of that name; empty where it has none, or one that depends on the device. */
+  readonly severity: string
   /** Changes whenever the rule's text does. */
   readonly definition: string
   readonly forMs: number
@@ -43,6 +45,22 @@ export interface FleetScope {
   readonly ratio: number
   readonly walk: Walk
   readonly now: number
+  /** The group's values of the rule's `by`, under the names of the labels that they become. */
+  readonly group: Readonly<Record<string, string>>
+}
+
+export interface ServiceScope {
+  readonly walk: Walk
+  readonly now: number
+}
+
+/** What a part of an expression comes to, for people who ask why. */
+export interface TracedStep {
+  readonly source: string
+  /** How deep it is nested in the whole, which is 0. */
+  readonly depth: number
+  /** `unknown`: a field that it reads is missing; `error`: it cannot be computed. */
+  readonly text: string
 }
 
 /** What a rule evaluates to. `clear` is null where the rule has none; see alerting-semantics 3. */
@@ -52,6 +70,11 @@ export interface Decision<Scope> {
   /** Rendered labels (static and templated, without the identity labels) and annotations. */
   readonly labels: (scope: Scope) => Readonly<Record<string, string>>
   readonly annotations: (scope: Scope) => Readonly<Record<string, string>>
+  /** The condition and each of its parts, a whole before its parts; null for `clear` as above. */
+  readonly trace?: (scope: Scope) => {
+    readonly condition: readonly TracedStep[]
+    readonly clear: readonly TracedStep[] | null
+  }
 }
 
 export interface DeviceRule extends RuleBase, Decision<DeviceScope> {
@@ -75,7 +98,7 @@ export const fleetGroupLabels = ['manufacturer', 'model', 'device_type', 'price_
 export type FleetGroupLabel = (typeof fleetGroupLabels)[number]
 
 /** About the service itself: `each: fleet` without `count`; reads `walk` and `now` only. */
-export interface ServiceRule extends RuleBase, Decision<{ readonly walk: Walk; readonly now: number }> {
+export interface ServiceRule extends RuleBase, Decision<ServiceScope> {
   readonly each: 'service'
 }
 
