@@ -88,7 +88,7 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
       clock,
       seed: options.seed,
       meanBreakIntervalMs: 4 * minuteMs,
-      meanRepairMs: 25 * minuteMs,
+      meanRepairMs: 45 * minuteMs,
       meanOutageIntervalMs: 150 * minuteMs,
       meanOutageMs: 25 * minuteMs,
     })
@@ -188,8 +188,8 @@ async function firstFaults(demo: {
     life.breakDevice('unauthenticated', device.id)
     broken.push(device.id)
   }
-  for (const deviceId of broken) {
-    await clock.sleep(8 * minuteMs, signal).catch(() => {})
+  for (const [index, deviceId] of broken.entries()) {
+    await clock.sleep((index === 0 ? 24 : 8) * minuteMs, signal).catch(() => {})
     if (signal.aborted) return
     life.heal(deviceId, 'unauthenticated')
   }

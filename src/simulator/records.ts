@@ -59,7 +59,8 @@ const ask = {
 
 const dayMs = 86_400_000
 const hourMs = 3_600_000
-const staleByMs = 4 * dayMs
+// Longer than the longest wait of a shipped rule: a vehicle may sleep for a week.
+const staleByMs = 10 * dayMs
 const joinedFrom = Date.UTC(2023, 0, 1)
 
 /** ISO 8601 in UTC. Formatting a moment costs more than finding it, and most are days or minutes. */
