@@ -1,9 +1,6 @@
 // From a reading to the alerts it concerns: every rule that applies is asked, and its verdict goes
 // to the alert book, which knows what follows. The case that nearly every device is in, every rule
 // false and no alert active, costs one look-up and one call per rule.
-//
-// Two alerts come from here and not from a rule file, since they are about alerts: DeviceNoData
-// (an active alert whose device could not be seen for a while) and AlertLimitReached.
 
 import type { DeviceType } from '../fleet/device.ts'
 import type { DeviceReading, UserReading } from '../fleet/reading.ts'
@@ -14,9 +11,10 @@ import { createFleetCounts, type FleetCounts, type FleetGroup, fleetGroup } from
 import type { Decision, DeviceRule, FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
 import { type AffectedParty, type Alert, type Labels, type Subject, subjectKey } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
+import { createBuiltInAlerts, deviceNoDataId, isBuiltIn } from './built-in-alerts.ts'
 import { fingerprint } from './fingerprint.ts'
-import { affectedParty, deviceLabels, fleetLabels, userLabels } from './labels.ts'
-import { type AlertBirth, birthOf, type RuleTiming } from './lifecycle.ts'
+import { affectedParty, deviceLabels, fleetLabels, nobody, userLabels } from './labels.ts'
+import { birthOf, type RuleTiming } from './lifecycle.ts'
 
 export interface EvaluatorOptions {
   readonly rules: RuleSet
@@ -58,11 +56,8 @@ export interface Evaluator {
 export type DeviceSubject = Extract<Subject, { kind: 'device' }>
 export type UnseenReason = 'poll_failed' | 'device_missing' | 'deleted'
 
-const atOnce: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
-const deviceNoDataId = 'built-in/DeviceNoData'
-const limitReachedId = 'built-in/AlertLimitReached'
-const builtInDefinition = 'built in'
-const nobody: AffectedParty = { externalUserId: null, name: null, email: null, model: null }
+/** For built-in alerts, and for those of rules that are about to be ended as removed. */
+const withoutRule: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
 
 export function createEvaluator({ rules, book, newEpisode, onUnknown }: EvaluatorOptions): Evaluator {
   const ruleById = new Map<string, RuleBase>()
@@ -70,6 +65,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     for (const rule of list) ruleById.set(rule.id, rule)
   }
   const rulesByType = new Map<DeviceType, readonly DeviceRule[]>()
+  const builtIn = createBuiltInAlerts(book, newEpisode)
   /** Rules that were held back by their limit since the last end of a walk, and by how many alerts. */
   const heldBack = new Map<string, number>()
 
@@ -233,7 +229,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
       ruleId: alert.ruleId,
       subject: alert.subject,
       evaluation: { at, verdict, clear: null },
-      timing: ruleById.get(alert.ruleId) ?? atOnce,
+      timing: ruleById.get(alert.ruleId) ?? withoutRule,
       definition: alert.definition,
       birth: () => birthOf(alert),
     })
@@ -265,9 +261,10 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
         if (!keys.has(group.key)) aboutGroup(tally, group, { walk, at })
       }
     }
-    aboutLimits(at)
+    builtIn.limits(ruleById.values(), heldBack, at)
+    heldBack.clear()
     // While the API as a whole is unavailable, that is the news, not each device behind it.
-    if (walk.api_available === true) aboutUnseenDevices(at)
+    if (walk.api_available === true) builtIn.unseenDevices((ruleId) => ruleById.get(ruleId)?.noDataAfter, at)
   }
 
   function aboutGroup(
@@ -294,103 +291,6 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     return [...book.all()].filter((alert) => alert.ruleId === rule.id && alert.state !== 'resolved')
   }
 
-  function aboutLimits(at: number): void {
-    for (const rule of ruleById.values()) {
-      if (rule.limit === null) continue
-      const count = heldBack.get(rule.id) ?? 0
-      raiseBuiltIn({
-        ruleId: limitReachedId,
-        holds: count > 0,
-        subject: { kind: 'fleet', group: `limit/${rule.id}` },
-        at,
-        birth: () => ({
-          labels: { alertname: 'AlertLimitReached', severity: 'warning', rule: rule.alert },
-          affected: nobody,
-          annotations: {
-            summary: `${rule.alert} holds for ${count} more than its limit of ${rule.limit}: only the first are told`,
-          },
-        }),
-      })
-    }
-    heldBack.clear()
-  }
-
-  function aboutUnseenDevices(at: number): void {
-    const worst = new Map<string, Alert>()
-    for (const alert of book.all()) {
-      if (alert.state === 'resolved' || alert.subject.kind !== 'device' || alert.ruleId === deviceNoDataId)
-        continue
-      const after = ruleById.get(alert.ruleId)?.noDataAfter ?? Number.POSITIVE_INFINITY
-      if (alert.noData !== null && alert.noData.evaluations >= after)
-        worst.set(subjectKey(alert.subject), alert)
-    }
-    for (const alert of worst.values()) {
-      const { alertname = '', ...inherited } = alert.labels
-      raiseBuiltIn({
-        ruleId: deviceNoDataId,
-        holds: true,
-        subject: alert.subject,
-        at,
-        birth: () => ({
-          // Inherits every other label, so that it goes to whoever owns the alert it is about.
-          labels: { ...inherited, alertname: 'DeviceNoData', rule: alertname },
-          affected: alert.affected,
-          annotations: {
-            summary: `No data from a ${alert.labels['manufacturer']} ${alert.labels['device_type']}: ${alertname} can't be told to be over`,
-            description: `It ${alert.state === 'pending' ? 'was about to fire' : 'fires'}, and since then the device could not be read (${alert.noData?.reason}).`,
-          },
-        }),
-      })
-    }
-    for (const alert of book.all()) {
-      if (
-        alert.ruleId !== deviceNoDataId ||
-        alert.state === 'resolved' ||
-        worst.has(subjectKey(alert.subject))
-      )
-        continue
-      raiseBuiltIn({
-        ruleId: deviceNoDataId,
-        holds: false,
-        subject: alert.subject,
-        at,
-        birth: () => birthOf(alert),
-      })
-    }
-  }
-
-  function raiseBuiltIn(about: {
-    ruleId: string
-    holds: boolean
-    subject: Subject
-    at: number
-    birth: () => Pick<AlertBirth, 'labels' | 'annotations' | 'affected'>
-  }): void {
-    const { ruleId, subject, at } = about
-    const isActive = book.activeOn(subjectKey(subject))?.has(ruleId) ?? false
-    if (!about.holds && !isActive) return
-    book.evaluate({
-      ruleId,
-      subject,
-      evaluation: { at, verdict: about.holds, clear: null },
-      timing: atOnce,
-      definition: builtInDefinition,
-      birth: () => {
-        const { labels, annotations, affected } = about.birth()
-        return {
-          ruleId,
-          subject,
-          labels,
-          fingerprint: fingerprint(labels),
-          definition: builtInDefinition,
-          annotations,
-          affected,
-          episode: newEpisode(),
-        }
-      },
-    })
-  }
-
   function service(walk: Walk, at: number): void {
     const scope = { walk, now: at }
     const subject = { kind: 'fleet', group: 'service' } as const
@@ -408,9 +308,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
 
   function endRemovedRules(at: number): void {
     for (const alert of book.all()) {
-      const isLoaded =
-        ruleById.has(alert.ruleId) || alert.ruleId === deviceNoDataId || alert.ruleId === limitReachedId
-      if (!isLoaded) book.end(alert.key, at, 'rule_removed')
+      if (!ruleById.has(alert.ruleId) && !isBuiltIn(alert.ruleId)) book.end(alert.key, at, 'rule_removed')
     }
   }
 

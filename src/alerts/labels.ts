@@ -31,6 +31,8 @@ export function fleetLabels(alertname: string, { group, labels }: { group: Label
   return { ...labels, ...group, alertname }
 }
 
+export const nobody: AffectedParty = { externalUserId: null, name: null, email: null, model: null }
+
 /** Who is affected by an alert about `user`, and about `device` if there is one. */
 export function affectedParty(user: User | null, device: Device | null): AffectedParty {
   const name = [user?.first_name, user?.last_name].filter((part) => part != null && part !== '').join(' ')
