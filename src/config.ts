@@ -73,6 +73,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 type ReadFile = (path: string) => Promise<string>
 /** Absolute paths of the files (not folders) that match, in any order. */
 type Glob = (pattern: string, folder: string) => Promise<readonly string[]>
+/** What is wrong with the rule files that the configuration names: told together with its own errors. */
+export type CheckRuleFiles = (paths: readonly string[]) => Promise<readonly FileProblem[]>
 
 /** Reads and checks the file. Rejects with a FileError, also when the file cannot be read. */
 export async function loadConfig(source: {
@@ -80,6 +82,7 @@ export async function loadConfig(source: {
   readonly readFile: ReadFile
   readonly env: Environment
   readonly glob?: Glob
+  readonly checkRuleFiles?: CheckRuleFiles
 }): Promise<Config> {
   let content: string
   try {
@@ -99,6 +102,7 @@ export async function parseConfig(source: {
   readonly readFile: ReadFile
   readonly env: Environment
   readonly glob?: Glob
+  readonly checkRuleFiles?: CheckRuleFiles
 }): Promise<Config> {
   const yaml = parseYaml(source.file, source.text)
   if (yaml.problems.length > 0) throw new FileError(yaml.problems)
@@ -127,12 +131,13 @@ export async function parseConfig(source: {
     quoted,
   })
 
-  if (problems.length > 0 || unexpanded.length > 0 || checked.value === undefined) {
-    // A text that could not be expanded is not wrong in any further way.
-    const places = new Set(unset.map((path) => placeKey(yaml.position(path))))
-    const others = problems.filter((problem) => !places.has(placeKey(problem)))
-    throw new FileError(inOrder([...unexpanded, ...others]))
-  }
+  const ruleProblems = (await source.checkRuleFiles?.(ruleFiles)) ?? []
+
+  // A text that could not be expanded is not wrong in any further way.
+  const places = new Set(unset.map((path) => placeKey(yaml.position(path))))
+  const others = problems.filter((problem) => !places.has(placeKey(problem)))
+  const all = [...inOrder([...unexpanded, ...others]), ...ruleProblems]
+  if (all.length > 0 || checked.value === undefined) throw new FileError(all)
   return freeze(resolveConfig(source.file, folder, checked.value, ruleFiles))
 }
 

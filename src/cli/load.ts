@@ -14,10 +14,26 @@ export interface Loaded {
   readonly warnings: readonly FileProblem[]
 }
 
-/** The configuration and its rules; rejects with a FileError that has everything that is wrong. */
+/** The configuration and its rules; rejects with a FileError that has everything that is wrong in any of them. */
 export async function load(configFile: string, { env }: CliContext): Promise<Loaded> {
-  const config = await loadConfig({ file: configFile, readFile, env })
-  return { config, ...(await loadRuleFiles(config.ruleFiles)) }
+  const loaded: Omit<Loaded, 'config'>[] = []
+  const config = await loadConfig({
+    file: configFile,
+    readFile,
+    env,
+    async checkRuleFiles(paths) {
+      try {
+        loaded.push(await loadRuleFiles(paths))
+        return []
+      } catch (error) {
+        if (error instanceof FileError) return error.problems
+        throw error
+      }
+    },
+  })
+  const [rules] = loaded
+  if (rules === undefined) throw new Error('no rules although the configuration was checked')
+  return { config, ...rules }
 }
 
 export async function loadRuleFiles(paths: readonly string[]): Promise<Omit<Loaded, 'config'>> {
