@@ -1,0 +1,192 @@
+// The rate of requests: evenly spaced below the configured limit, lower after the partner has
+// answered 429, then creeping back. A pause that the partner asks for (Retry-After) stops
+// everything once 429 is more than a stray: a server that counts in windows refuses the rest too.
+//
+// Spacing is the virtual scheduling of GCRA (ITU-T I.371): every request has a due time one
+// interval after the last one's, and may go up to `earlyMs` ahead of it. Timers are late by some
+// milliseconds; this is what makes up for it, so that the rate is met and not only approached.
+
+import type { Clock } from '../clock.ts'
+
+interface PacerOptions {
+  readonly clock: Clock
+  readonly requestsPerSecond: number
+  /** Who would have to wait longer for the end of a pause is refused. */
+  readonly patienceMs: number
+  /** Ends all waiting when it aborts. */
+  readonly lifetime: AbortSignal
+}
+
+export interface Pacer {
+  /**
+   * True when a request may be sent now; else a promise that settles when one may, in the order of
+   * asking. False: the partner asked for a longer pause than anybody should wait for. Rejects with
+   * the signal's reason.
+   */
+  take(signal: AbortSignal): boolean | Promise<boolean>
+  /** An answer came, and it was not 429. */
+  accepted(): void
+  /** 429 came for a request sent at `sentAt` (monotonic), which asks for a pause or doesn't say. */
+  throttled(sentAt: number, retryAfterMs: number | null): void
+  /** Requests per second, at present. */
+  rate(): number
+}
+
+interface Waiter {
+  readonly settle: (isGranted: boolean) => void
+  readonly fail: (reason: unknown) => void
+}
+
+// What is sent exactly at the limit arrives above it whenever the network bunches it up.
+const shareOfLimit = 0.99
+const earlyMs = 20
+const slowestRate = 0.2
+const lowerBy = 0.9
+// From 0.9 of the rate that was too high back up to it in six seconds, and from the bottom to the
+// configured rate in ten minutes.
+const creepPerSecond = 1 / 60
+const creepOfLimitPerSecond = 1 / 600
+const strayShare = 0.05
+const shareMemory = 64
+const pauseWithoutRetryAfterMs = 1_000
+const measureMs = 1_000
+
+export function createPacer({ clock, requestsPerSecond, patienceMs, lifetime }: PacerOptions): Pacer {
+  const fullRate = requestsPerSecond * shareOfLimit
+  const waiters: Waiter[] = []
+  let isDraining = false
+  let dueAt = clock.monotonic()
+  let pausedUntil = Number.NEGATIVE_INFINITY
+
+  /** The rate after it was lowered last, and what it has crept up per second since. */
+  let lowered: { readonly rate: number; readonly at: number; readonly creep: number } | null = null
+  /** Share of 429 among the last answers: their mean at first, then an exponential one. */
+  let throttledShare = 0
+  let answers = 0
+  /** Requests in this second and in the one before it, for what the rate really was. */
+  let windowAt = dueAt
+  let sentInWindow = 0
+  let sentBefore = 0
+
+  function rateAt(now: number): number {
+    if (lowered === null) return fullRate
+    const rate = lowered.rate + (lowered.creep * (now - lowered.at)) / 1_000
+    if (rate < fullRate) return rate
+    lowered = null
+    return fullRate
+  }
+
+  function earliest(): number {
+    return Math.max(dueAt - earlyMs, pausedUntil)
+  }
+
+  function grant(now: number): void {
+    dueAt = Math.max(dueAt, now) + 1_000 / rateAt(now)
+    if (now - windowAt >= measureMs) {
+      sentBefore = now - windowAt < 2 * measureMs ? sentInWindow : 0
+      sentInWindow = 0
+      windowAt = now
+    }
+    sentInWindow++
+  }
+
+  function take(signal: AbortSignal): boolean | Promise<boolean> {
+    const now = clock.monotonic()
+    if (pausedUntil - now > patienceMs) return false
+    if (waiters.length === 0 && now >= earliest()) {
+      grant(now)
+      return true
+    }
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const waiter: Waiter = {
+        settle: (isGranted) => {
+          signal.removeEventListener('abort', onAbort)
+          resolve(isGranted)
+        },
+        fail: (reason) => {
+          signal.removeEventListener('abort', onAbort)
+          reject(reason)
+        },
+      }
+      const onAbort = () => {
+        waiters.splice(waiters.indexOf(waiter), 1)
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', onAbort, { once: true })
+      waiters.push(waiter)
+      if (!isDraining) void drain()
+    })
+  }
+
+  /** Lets waiters go as they fall due, with one timer for all of them. */
+  async function drain(): Promise<void> {
+    isDraining = true
+    try {
+      while (waiters.length > 0) {
+        const now = clock.monotonic()
+        if (pausedUntil - now > patienceMs) {
+          for (const waiter of waiters.splice(0)) waiter.settle(false)
+        } else if (now >= earliest()) {
+          grant(now)
+          waiters.shift()?.settle(true)
+        } else {
+          await clock.sleep(earliest() - now, lifetime)
+        }
+      }
+    } catch (reason) {
+      for (const waiter of waiters.splice(0)) waiter.fail(reason)
+    } finally {
+      isDraining = false
+    }
+  }
+
+  function answered(wasThrottled: boolean): void {
+    answers = Math.min(answers + 1, shareMemory)
+    throttledShare += ((wasThrottled ? 1 : 0) - throttledShare) / answers
+  }
+
+  function throttled(sentAt: number, retryAfterMs: number | null): void {
+    const now = clock.monotonic()
+    answered(true)
+    // Requests that were under way when the rate was lowered say nothing about the lower rate.
+    if (lowered === null || sentAt >= lowered.at) {
+      const elapsed = now - windowAt
+      const measured = Math.max(
+        sentBefore,
+        elapsed > measureMs / 4 ? (sentInWindow * 1_000) / elapsed : sentInWindow,
+      )
+      const tooHigh = Math.min(rateAt(now), Math.max(measured, slowestRate))
+      const creep = Math.max(tooHigh * creepPerSecond, fullRate * creepOfLimitPerSecond)
+      lowered = { rate: Math.max(tooHigh * lowerBy, Math.min(slowestRate, fullRate)), at: now, creep }
+    }
+    if (throttledShare > strayShare) {
+      pausedUntil = Math.max(pausedUntil, now + (retryAfterMs ?? pauseWithoutRetryAfterMs))
+    }
+  }
+
+  return {
+    take,
+    throttled,
+    accepted: () => answered(false),
+    rate: () => rateAt(clock.monotonic()),
+  }
+}
+
+/**
+ * The milliseconds that a Retry-After asks for (RFC 9110, 10.2.3: seconds or a date), null without
+ * one that can be read. A date counts from the answer's own Date, since the two clocks may differ.
+ */
+export function retryAfterMs(
+  headers: { readonly retryAfter: string | undefined; readonly date: string | undefined },
+  now: number,
+): number | null {
+  const text = headers.retryAfter?.trim() ?? ''
+  if (/^\d{1,9}(\.\d+)?$/.test(text)) return Number(text) * 1_000
+  // Date.parse takes nearly anything for a date; one of HTTP names its weekday.
+  if (!/^[A-Za-z]{3,9}, /.test(text)) return null
+  const at = Date.parse(text)
+  if (Number.isNaN(at)) return null
+  const answeredAt = Date.parse(headers.date ?? '')
+  return Math.max(0, at - (Number.isNaN(answeredAt) ? now : answeredAt))
+}

@@ -1,0 +1,339 @@
+// Calls to the Partner API, made so that they come through if that is possible at all, and so that
+// a partner in trouble is left alone. A *call* is what a caller wants; it takes one *attempt* or
+// more. Each attempt passes, in this order: the token, the circuit breaker, the pacer, a socket.
+//
+//   network error, timeout, 5xx, 408   tried again twice, after a random wait
+//   429                                tried again after Retry-After, and all calls become slower
+//   401                                tried again once, with a new token
+//   anything else                      final
+//
+// It knows no field and no path of the API but the token's, and says nothing about devices: every
+// failure is a PartnerError whose kind is the reason why something is unread.
+
+import type { Clock } from '../clock.ts'
+import { Secret } from '../secret.ts'
+import { type Breaker, createBreaker, type Pass } from './breaker.ts'
+import { createExchange, isSuccess, type RawAnswer, type RawRequest, type RawStream } from './exchange.ts'
+import { createPacer, retryAfterMs } from './pacer.ts'
+import { PartnerError, statusError } from './partner-error.ts'
+import { createTokenSource, fixedToken, type IssuedToken } from './token.ts'
+
+export type Credentials =
+  | { readonly clientId: string; readonly clientSecret: Secret }
+  | { readonly token: Secret }
+
+export interface TransportOptions {
+  /** With the path of the API, such as https://app.podero.com/api/partners/v2.0. */
+  readonly baseUrl: string
+  readonly clock: Clock
+  readonly credentials: Credentials
+  /** For one attempt, in real time. */
+  readonly timeoutMs: number
+  /** Sockets, and so attempts at once. */
+  readonly concurrency: number
+  readonly requestsPerSecond: number
+  readonly maximumAnswerBytes: number
+  /** For answers that are read as a stream: the user list. */
+  readonly maximumStreamBytes?: number
+  readonly onRequest?: (event: RequestEvent) => void
+}
+
+/** One attempt. `code`: the HTTP status, or the kind of failure when there was none. */
+export interface RequestEvent {
+  readonly endpoint: string
+  readonly code: string
+  readonly durationMs: number
+}
+
+export interface Call {
+  /** A label for metrics and messages, without ids. */
+  readonly endpoint: string
+  /** Below the base URL, starting with a slash, with its query; ids in it are encoded. */
+  readonly path: string
+  readonly method?: 'GET' | 'POST' | 'PUT'
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** Whose data it is about, for the breaker: the user's id. */
+  readonly subject?: string
+}
+
+export interface Answer {
+  readonly text: string
+  /** When it was complete; for a stream, when it began (ms since 1970). */
+  readonly receivedAt: number
+}
+
+export interface StreamedAnswer {
+  /** Rejects with a PartnerError when the answer breaks off. */
+  readonly chunks: AsyncIterable<Buffer>
+  readonly receivedAt: number
+}
+
+/** Everything rejects with a PartnerError, or with the signal's reason when that aborts. */
+export interface Transport {
+  /** The text of a 2xx answer. */
+  text(call: Call, signal: AbortSignal): Promise<Answer>
+  /** A 2xx answer as it arrives. What happens after its beginning is not tried again. */
+  stream(call: Call, signal: AbortSignal): Promise<StreamedAnswer>
+  /** True for URLs to which the bearer token may be sent. */
+  isOwnUrl(url: URL): boolean
+  /** Calls a URL of the partner's host as it stands, with the bearer token: see resolution links. */
+  textOf(url: URL, call: Omit<Call, 'path'>, signal: AbortSignal): Promise<Answer>
+  /** The rate that is allowed at present: the configured one, or less after 429. */
+  requestsPerSecond(): number
+  /** True while requests are held back because nearly everything failed. */
+  isCircuitOpen(): boolean
+  /** Ends whatever is under way. */
+  close(): Promise<void>
+}
+
+const mostRetries = 2
+const mostThrottledRetries = 5
+const firstBackoffMs = 500
+const longestBackoffMs = 8_000
+// How long a call waits for the end of a pause (an open breaker, a long Retry-After) before it is
+// given up as unread.
+const patienceMs = 60_000
+const defaultMaximumStreamBytes = 4 * 1_024 ** 3
+const tokenPath = '/oauth2/token/'
+const tokenEndpoint = 'token'
+
+interface Attempted extends Omit<Call, 'path'> {
+  /** From the root of the host. */
+  readonly rootPath: string
+  /** Whether sending it twice does no harm. */
+  readonly isRepeatable: boolean
+}
+
+export function createTransport(options: TransportOptions): Transport {
+  const { clock, credentials } = options
+  const base = new URL(options.baseUrl)
+  const prefix = base.pathname.replace(/\/+$/, '')
+  const lifetime = new AbortController()
+  const exchange = createExchange({
+    origin: base.origin,
+    connections: options.concurrency,
+    timeoutMs: options.timeoutMs,
+    maximumAnswerBytes: options.maximumAnswerBytes,
+    maximumStreamBytes: options.maximumStreamBytes ?? defaultMaximumStreamBytes,
+  })
+  const shared = { clock, patienceMs, lifetime: lifetime.signal }
+  const breaker = createBreaker(shared)
+  const pacer = createPacer({ ...shared, requestsPerSecond: options.requestsPerSecond })
+  const tokens =
+    'token' in credentials
+      ? fixedToken(credentials.token)
+      : createTokenSource({ clock, fetch: () => fetchToken(credentials) })
+  let bearer: { readonly token: Secret; readonly headers: string[] } | null = null
+
+  /** The headers of a request with this token; kept, since a walk sends the same a million times. */
+  function bearerHeaders(token: Secret): string[] {
+    if (bearer?.token !== token) {
+      bearer = { token, headers: [...commonHeaders, 'authorization', `Bearer ${token.reveal().trim()}`] }
+    }
+    return bearer.headers
+  }
+
+  async function fetchToken({
+    clientId,
+    clientSecret,
+  }: {
+    clientId: string
+    clientSecret: Secret
+  }): Promise<IssuedToken> {
+    const basic = Buffer.from(`${clientId}:${clientSecret.reveal()}`).toString('base64')
+    const call: Attempted = {
+      endpoint: tokenEndpoint,
+      rootPath: tokenPath,
+      method: 'POST',
+      body: { grant_type: 'client_credentials' },
+      isRepeatable: true,
+    }
+    const headers = [...commonHeaders, 'authorization', `Basic ${basic}`]
+    const answer = await run(call, lifetime.signal, exchange.text, headers)
+    return parseToken(answer.text)
+  }
+
+  /** Attempts until one succeeds, one is final, or there have been enough. */
+  async function run<A extends RawAnswer>(
+    call: Attempted,
+    signal: AbortSignal,
+    send: (request: RawRequest, signal: AbortSignal) => Promise<A>,
+    fixedHeaders?: string[],
+  ): Promise<A> {
+    const body = call.body === undefined ? null : JSON.stringify(call.body)
+    let retries = 0
+    let throttledRetries = 0
+    let isRenewed = false
+    for (;;) {
+      if (signal.aborted) throw signal.reason
+      let headers = fixedHeaders
+      let token: Secret | null = null
+      if (headers === undefined) {
+        const current = tokens.current()
+        token = current instanceof Secret ? current : await orAborted(current, signal)
+        headers = bearerHeaders(token)
+      }
+      if (body !== null) headers = [...headers, 'content-type', 'application/json']
+      const request = {
+        endpoint: call.endpoint,
+        method: call.method ?? 'GET',
+        path: call.rootPath,
+        headers,
+        body,
+      } as const
+
+      const pass = await enter(call.endpoint, signal)
+      const sentAt = clock.monotonic()
+      let outcome: A | PartnerError
+      try {
+        outcome = await send(request, signal)
+      } catch (error) {
+        if (!(error instanceof PartnerError)) {
+          breaker.leave(pass, 'abandoned', '')
+          throw error
+        }
+        outcome = error
+      }
+      options.onRequest?.({
+        endpoint: call.endpoint,
+        code: outcome instanceof PartnerError ? outcome.kind : String(outcome.status),
+        durationMs: clock.monotonic() - sentAt,
+      })
+      report(breaker, { pass, outcome, subject: call.subject ?? call.endpoint })
+
+      if (outcome instanceof PartnerError) {
+        const mayRepeat = call.isRepeatable || !outcome.wasSent
+        const isPassing = outcome.kind === 'network' || outcome.kind === 'timeout'
+        if (!isPassing || !mayRepeat || retries >= mostRetries) throw outcome
+        await clock.sleep(backoffMs(retries++), signal)
+        continue
+      }
+      const { status } = outcome
+      if (status === 429) {
+        const askedMs = retryAfterMs(outcome, clock.now())
+        pacer.throttled(sentAt, askedMs)
+        const waitMs = Math.max(askedMs ?? 0, backoffMs(throttledRetries))
+        if (throttledRetries++ >= mostThrottledRetries || waitMs > patienceMs)
+          throw statusError(call.endpoint, status, outcome.text)
+        await clock.sleep(waitMs, signal)
+        continue
+      }
+      pacer.accepted()
+      if (isSuccess(status)) {
+        if (token !== null) tokens.accepted(token)
+        return outcome
+      }
+      if (status === 401 && token !== null && !isRenewed && tokens.reject(token)) {
+        isRenewed = true
+        continue
+      }
+      if ((status < 500 && status !== 408) || !call.isRepeatable || retries >= mostRetries)
+        throw statusError(call.endpoint, status, outcome.text)
+      const askedMs = Math.min(retryAfterMs(outcome, clock.now()) ?? 0, patienceMs)
+      await clock.sleep(Math.max(askedMs, backoffMs(retries++)), signal)
+    }
+  }
+
+  /** Waits for the breaker and the pacer, and for neither if nothing is to be waited for. */
+  async function enter(endpoint: string, signal: AbortSignal): Promise<Pass> {
+    const entered = breaker.enter(signal)
+    const pass = typeof entered === 'string' ? entered : await entered
+    if (pass === 'refused') {
+      const problem = 'not asked, since nearly everything has failed for a while'
+      throw new PartnerError({ kind: 'circuit_open', endpoint, problem, wasSent: false })
+    }
+    let isGranted = false
+    try {
+      const taken = pacer.take(signal)
+      isGranted = taken === true || (await taken)
+    } finally {
+      if (!isGranted) breaker.leave(pass, 'abandoned', '')
+    }
+    if (!isGranted) {
+      const problem = 'not asked, since the partner wants a pause (Retry-After)'
+      throw new PartnerError({ kind: 'rate_limited', endpoint, problem, wasSent: false })
+    }
+    return pass
+  }
+
+  /** A random wait, so that calls that failed together don't come back together. */
+  function backoffMs(retries: number): number {
+    const most = Math.min(firstBackoffMs * 2 ** retries, longestBackoffMs)
+    return most / 4 + (clock.random() * most * 3) / 4
+  }
+
+  function attempted(call: Omit<Call, 'path'>, rootPath: string): Attempted {
+    return { ...call, rootPath, isRepeatable: call.method !== 'POST' }
+  }
+
+  async function textAt(call: Attempted, signal: AbortSignal): Promise<Answer> {
+    const { text } = await run(call, signal, exchange.text)
+    return { text, receivedAt: clock.now() }
+  }
+
+  return {
+    text: (call, signal) => textAt(attempted(call, prefix + call.path), signal),
+    async stream(call, signal) {
+      const { chunks } = await run<RawStream>(attempted(call, prefix + call.path), signal, exchange.stream)
+      return { chunks, receivedAt: clock.now() }
+    },
+    isOwnUrl: (url) => url.origin === base.origin,
+    textOf(url, call, signal) {
+      if (url.origin !== base.origin) {
+        const problem = 'the URL lies on another host, which must not see the token'
+        return Promise.reject(
+          new PartnerError({ kind: 'client_error', endpoint: call.endpoint, problem, wasSent: false }),
+        )
+      }
+      return textAt(attempted(call, url.pathname + url.search), signal)
+    },
+    requestsPerSecond: () => pacer.rate(),
+    isCircuitOpen: () => breaker.isOpen(),
+    async close() {
+      lifetime.abort(new PartnerError({ kind: 'network', endpoint: 'all', problem: 'the client is closed' }))
+      await exchange.close()
+    },
+  }
+}
+
+// Proxies that compress whatever is not declined would make every answer unreadable.
+const commonHeaders = ['accept', 'application/json', 'accept-encoding', 'identity']
+
+function report(
+  breaker: Breaker,
+  { pass, outcome, subject }: { pass: Pass; outcome: RawAnswer | PartnerError; subject: string },
+): void {
+  const isFailure =
+    outcome instanceof PartnerError
+      ? outcome.kind === 'network' || outcome.kind === 'timeout'
+      : outcome.status >= 500
+  breaker.leave(pass, isFailure ? 'failure' : 'success', subject)
+}
+
+function parseToken(text: string): IssuedToken {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    value = null
+  }
+  const { access_token: token, expires_in: seconds } = (
+    typeof value === 'object' && value !== null ? value : {}
+  ) as { access_token?: unknown; expires_in?: unknown }
+  if (typeof token !== 'string' || token.trim() === '') {
+    const problem = 'the answer holds no access_token; check partner.base_url'
+    throw new PartnerError({ kind: 'bad_json', endpoint: tokenEndpoint, problem })
+  }
+  const isUsable = typeof seconds === 'number' && seconds > 0 && Number.isFinite(seconds)
+  return { token: new Secret(token), expiresInMs: isUsable ? seconds * 1_000 : null }
+}
+
+/** The promise's outcome, or the signal's reason if that comes first. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}

@@ -1,0 +1,50 @@
+// What every database behind Fleetwarden offers, and how it fails. The interfaces belong to those
+// who use them (alerts/, notify/); this folder implements them and is the only one that names a
+// database. The contract is tested by test/storage/contract.ts, the same for each database.
+
+import type { AlertStore } from '../alerts/store.ts'
+import type { WalkStore } from '../alerts/walk-store.ts'
+import type { NotifyStore } from '../notify/store.ts'
+
+/**
+ * An open database. Every call is one transaction: all of it or nothing is kept, also when the
+ * process is killed half-way. Calls run one after the other in the order in which they were made. They
+ * reject with a StorageError; after that the next call may well succeed.
+ */
+export interface Storage extends AlertStore, NotifyStore, WalkStore {
+  /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
+  readonly recovered: { readonly movedTo: string } | null
+  /** Waits for the calls under way, then gives the database free. Calls after it reject. */
+  close(): Promise<void>
+}
+
+export type StorageErrorKind =
+  /** Another process has it open. */
+  | 'locked'
+  /** The file is something else, and was left as it is. */
+  | 'not_a_database'
+  /** It was written by a newer version of Fleetwarden. */
+  | 'newer_schema'
+  /** No room: the disk or a quota is full. */
+  | 'full'
+  /** Reading or writing failed below the database. */
+  | 'io'
+  /** The database contradicts itself. */
+  | 'corrupt'
+  /** No permission to write, or a file system that is mounted read-only. */
+  | 'read_only'
+  /** The file or its folder can't be opened or created. */
+  | 'cannot_open'
+  | 'closed'
+  /** Anything else: a value that a column refuses, a bug of ours. */
+  | 'internal'
+
+export class StorageError extends Error {
+  override readonly name = 'StorageError'
+  readonly kind: StorageErrorKind
+
+  constructor(kind: StorageErrorKind, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.kind = kind
+  }
+}

@@ -1,0 +1,47 @@
+// A process of its own that writes to the database at argv[2], for the tests of sqlite.test.ts.
+// argv[3]: `keep` has it open until standard input ends; `write` saves batches without end and prints the number
+// of each as soon as it is committed; `grow` saves until it fails and prints the kind of failure.
+
+import process from 'node:process'
+import { openSqlite } from '../../src/storage/sqlite.ts'
+import { StorageError } from '../../src/storage/storage.ts'
+import { alertsFixture } from './fixtures.ts'
+
+const [path = '', task] = process.argv.slice(2)
+const storage = await openSqlite({ path, lockTimeoutMs: 0 })
+
+async function saveBatch(batch: number): Promise<void> {
+  const upserts = alertsFixture(700).map((alert) => ({
+    ...alert,
+    key: `${batch}/${alert.key}`,
+    episode: String(batch),
+  }))
+  await storage.saveAlerts({ upserts, deletedKeys: [] })
+}
+
+switch (task) {
+  case 'keep':
+    process.stdout.write('open\n')
+    for await (const _ of process.stdin) {
+      // Nothing is expected of it but its end.
+    }
+    await storage.close()
+    break
+  case 'write':
+    for (let batch = 0; ; batch += 1) {
+      await saveBatch(batch)
+      process.stdout.write(`${batch}\n`)
+    }
+  case 'grow':
+    try {
+      for (let batch = 0; ; batch += 1) await saveBatch(batch)
+    } catch (error) {
+      process.stdout.write(error instanceof StorageError ? error.kind : String(error))
+      const kept = (await storage.loadAlerts()).length
+      process.stdout.write(` ${kept % 700 === 0 ? 'whole batches' : `${kept} alerts`}`)
+    }
+    await storage.close()
+    break
+  default:
+    throw new Error(`unknown task ${String(task)}`)
+}
