@@ -1,0 +1,169 @@
+// The HTTP endpoints of the service: what Prometheus scrapes, and what an orchestrator asks. All of
+// them only read, and none shows who lives with which device. Anything else is 404, also below
+// /alertmanager/: Grafana takes an answer there for another product.
+
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import { secureHeaders } from 'hono/secure-headers'
+import type { Clock } from '../clock.ts'
+import type { Logger } from '../logger.ts'
+
+/** What the endpoints tell of. */
+export interface Health {
+  /** The process is alive: says nothing of the partner, so that nobody restarts the watcher for its sake. */
+  healthy(): boolean
+  /** Configuration read, storage open, a first walk tried; `reasons` says what is missing. */
+  ready(): { readonly ready: boolean; readonly reasons: readonly string[] }
+}
+
+export interface HttpServerOptions {
+  readonly host: string
+  /** 0: any free one, see `url`. */
+  readonly port: number
+  readonly metrics: { render(): Promise<{ readonly contentType: string; readonly body: string }> }
+  readonly health: Health
+  readonly clock: Pick<Clock, 'sleep'>
+  readonly logger: Logger
+}
+
+export interface HttpServer {
+  /** Where it listens, without a slash at the end. */
+  readonly url: string
+  /** Takes no more requests, lets those under way end for a while, then ends them. */
+  close(): Promise<void>
+}
+
+export class HttpServerError extends Error {
+  override readonly name = 'HttpServerError'
+  readonly kind: 'address_in_use' | 'address_not_available' | 'no_permission' | 'internal'
+
+  constructor(kind: HttpServerError['kind'], message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.kind = kind
+  }
+}
+
+const closeGraceMs = 3_000
+
+/** Resolves when it listens. Rejects with HttpServerError when it can't. */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { host, port, clock, logger } = options
+  let closing: Promise<void> | undefined
+  // Node's own Request and Response stay in place for everybody else in this process.
+  const server = createAdaptorServer({
+    fetch: createRoutes(options, () => closing !== undefined).fetch,
+    overrideGlobalObjects: false,
+    serverOptions: {
+      headersTimeout: 10_000,
+      requestTimeout: 15_000,
+      keepAliveTimeout: 5_000,
+      connectionsCheckingInterval: 5_000,
+    },
+  }) as Server
+  await listen(server, host, port)
+  server.on('error', (error) => logger.error({ error }, 'The HTTP server failed'))
+  const url = urlOf(server, host)
+  if (!isLoopback(host)) {
+    logger.warn(
+      { url },
+      'The HTTP server can be reached from other machines: metrics and health are open to all of them',
+    )
+  }
+  return {
+    url,
+    close: () => {
+      closing ??= close(server, clock)
+      return closing
+    },
+  }
+}
+
+function createRoutes({ metrics, health, logger }: HttpServerOptions, isClosing: () => boolean): Hono {
+  const app = new Hono()
+  app.use(
+    secureHeaders({
+      contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+      xFrameOptions: 'DENY',
+      // Only whoever ends TLS may promise that it stays.
+      strictTransportSecurity: false,
+    }),
+  )
+  app.use(async (context, next) => {
+    await next()
+    context.header('Cache-Control', 'no-store')
+    // Else the connection of this last request would be kept alive, and hold up the end.
+    if (isClosing()) context.header('Connection', 'close')
+  })
+  app.get('/metrics', async (context) => {
+    const { contentType, body } = await metrics.render()
+    return context.body(body, 200, { 'Content-Type': contentType })
+  })
+  app.get('/-/healthy', (context) =>
+    health.healthy() ? line(context, 'healthy') : line(context, 'unhealthy', 503),
+  )
+  app.get('/-/ready', (context) => {
+    const { ready, reasons } = health.ready()
+    return ready ? line(context, 'ready') : line(context, ['not ready', ...reasons].join('\n'), 503)
+  })
+  app.notFound((context) => line(context, 'not found', 404))
+  app.onError((error, context) => {
+    logger.error({ error, path: context.req.path }, 'A request failed')
+    return line(context, 'internal error', 500)
+  })
+  return app
+}
+
+function line(context: Context, text: string, status: 200 | 404 | 500 | 503 = 200): Response {
+  return context.text(`${text}\n`, status)
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: Error) => reject(listenError(error, host, port))
+    server.once('error', onError)
+    server.listen(port, host, () => {
+      server.off('error', onError)
+      resolve()
+    })
+  })
+}
+
+function listenError(error: Error, host: string, port: number): HttpServerError {
+  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
+  const failure = (kind: HttpServerError['kind'], why: string) =>
+    new HttpServerError(kind, `cannot listen on ${address}: ${why}`, { cause: error })
+  switch ('code' in error ? error.code : undefined) {
+    case 'EADDRINUSE':
+      return failure('address_in_use', 'another process does; stop it or set another http.listen')
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return failure('address_not_available', 'this machine has no such address; set another http.listen')
+    case 'EACCES':
+      return failure('no_permission', 'not permitted; ports below 1024 need privileges')
+    default:
+      return failure('internal', error.message)
+  }
+}
+
+async function close(server: Server, clock: Pick<Clock, 'sleep'>): Promise<void> {
+  const closed = new AbortController()
+  // Ends connections that are kept alive without a request, too.
+  const ended = new Promise<void>((resolve) => server.close(() => resolve()))
+  clock.sleep(closeGraceMs, closed.signal).then(
+    () => server.closeAllConnections(),
+    () => undefined,
+  )
+  await ended
+  closed.abort()
+}
+
+function urlOf(server: Server, host: string): string {
+  const { port } = server.address() as AddressInfo
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}

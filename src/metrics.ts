@@ -1,0 +1,452 @@
+// What Prometheus scrapes: every metric of ours with its name, its help and its labels, in one place,
+// and prom-client behind it, which nothing else imports.
+//
+// Cost: counting is an addition in a map, since it happens for every request and every unknown
+// verdict; a scrape is a few milliseconds, since state of the fleet is kept as counts per label set
+// and never as series per device. Gauges of fleet state are built anew from the last snapshot at each
+// scrape, so that what has vanished from the fleet vanishes here. No ids of devices or users, no text
+// of the partner's without a cap.
+
+import prometheus, { type Histogram, type LabelValues } from 'prom-client'
+import type { Clock } from './clock.ts'
+import type { UnreadReason } from './fleet/reading.ts'
+import type { UnknownReason } from './fleet/verdict.ts'
+import {
+  type AlertCount,
+  type CountedAlert,
+  type CounterFamily,
+  countAlerts,
+  createCounterFamily,
+  type DeviceCount,
+  withFewManufacturers,
+} from './metric-series.ts'
+
+export type WalkOutcome = 'complete' | 'partial' | 'failed' | 'stopped'
+/** `endedAt`: ms since 1970. */
+export interface EndedWalk {
+  readonly outcome: WalkOutcome
+  readonly durationMs: number
+  readonly endedAt: number
+}
+
+export type AttemptOutcome = 'ok' | 'retry' | 'rate_limited' | 'permanent' | 'timeout'
+export interface FleetSnapshot {
+  readonly users: number
+  readonly devices: readonly DeviceCount[]
+}
+
+/** What is asked for at each scrape, since its owner knows it best at any moment. */
+export interface MetricSources {
+  /** Messages that wait, and when the longest waiting was decided (ms since 1970). */
+  readonly delivery?: () => { readonly queued: number; readonly oldestAt: number | null }
+  /** Requests a second that the client allows itself at present. */
+  readonly partnerRateLimit?: () => number
+  readonly partnerCircuitOpen?: () => boolean
+}
+
+export interface Rendering {
+  readonly contentType: string
+  readonly body: string
+}
+
+export interface Metrics {
+  /** Everything, in the text format that Prometheus reads. */
+  render(): Promise<Rendering>
+  /** Our own metrics without those of the process: what promtool must find no fault with. */
+  renderOwn(): Promise<string>
+  /** Adds to what is asked for at each scrape; a source that was given before is replaced. */
+  watch(sources: MetricSources): void
+
+  walkStarted(): void
+  walkEnded(walk: EndedWalk): void
+  /** A tick found the walk before still running. */
+  walkSkipped(): void
+  /** What is remembered from before a restart (ms since 1970, null: never). */
+  setLastWalks(last: { readonly successAt: number | null; readonly completeAt: number | null }): void
+  /** After a walk that read the user list; a failed one leaves the last snapshot. */
+  setFleet(snapshot: FleetSnapshot): void
+  /** All alerts that are kept. */
+  setAlerts(alerts: Iterable<CountedAlert>): void
+  alertTransition(alertname: string, to: string, reason: string): void
+
+  unread(reason: UnreadReason, count?: number): void
+  oddField(field: string, count?: number): void
+  malformed(what: string, count?: number): void
+  clockSkew(count?: number): void
+  /** `code`: the HTTP status, or the kind of failure when there was none. */
+  partnerRequest(request: {
+    readonly endpoint: string
+    readonly code: string
+    readonly durationMs: number
+  }): void
+
+  /** The alerts that the loaded rules can raise: their series begin at 0, those of others go. */
+  setRules(rules: readonly { readonly alertname: string; readonly severity: string }[]): void
+  ruleFailed(alertname: string, count?: number): void
+  ruleUnknown(alertname: string, reason: UnknownReason, count?: number): void
+
+  /** The configured ways to reach people: their series begin at 0, those of others go. */
+  setIntegrations(integrations: readonly { readonly receiver: string; readonly kind: string }[]): void
+  notificationAttempt(attempt: {
+    readonly receiver: string
+    readonly integration: string
+    readonly outcome: AttemptOutcome
+    readonly durationMs: number
+  }): void
+  heartbeat(outcome: 'ok' | 'failed'): void
+
+  storageFailed(kind: string): void
+  /** The database was damaged at the start and began empty. */
+  storageRecovered(): void
+  configLoaded(result: { readonly successful: boolean; readonly at: number }): void
+}
+
+export interface MetricsOptions {
+  readonly clock: Pick<Clock, 'now'>
+  readonly version: string
+  readonly revision: string
+  readonly nodeVersion: string
+  /** Memory, CPU, event loop and garbage collection of this process, too; true unless told. */
+  readonly processMetrics?: boolean
+}
+
+// Series of a counter whose labels hold text that is not ours.
+const mostSeries = 200
+const mostAlertSeries = 500
+
+const walkOutcomes = ['complete', 'partial', 'failed', 'skipped', 'stopped'] as const
+const attemptOutcomes = ['ok', 'retry', 'rate_limited', 'permanent', 'timeout'] as const
+const alertStates = ['pending', 'firing', 'recovering', 'resolved'] as const
+// An object, so that the compiler sees when one is missing.
+const unreadReasons = {
+  timeout: true,
+  network: true,
+  rate_limited: true,
+  server_error: true,
+  client_error: true,
+  unauthorized: true,
+  not_found: true,
+  bad_json: true,
+  too_large: true,
+  malformed: true,
+  circuit_open: true,
+} satisfies Record<UnreadReason, true>
+
+export function createMetrics(options: MetricsOptions): Metrics {
+  const { clock } = options
+  const registry = new prometheus.Registry()
+  const registers = [registry]
+  let sources: MetricSources = {}
+  let fleet: FleetSnapshot | null = null
+  let alerts: readonly AlertCount[] = []
+  let rules: readonly { readonly alertname: string; readonly severity: string }[] = []
+
+  /** A gauge whose series are built at each scrape by `build`. */
+  function gauge<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    build: (set: (labels: LabelValues<Label>, value: number) => void) => void,
+  ): void {
+    new prometheus.Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset()
+        // After a reset a gauge without labels stands at 0, which would be a lie before it is known.
+        if (labelNames.length === 0) this.remove()
+        build((labels, value) => this.set(labels, value))
+      },
+    })
+  }
+
+  /** A gauge that is one number, absent while that is null. */
+  function number(name: string, help: string, value: () => number | null): void {
+    gauge(name, help, [], (set) => {
+      const present = value()
+      if (present !== null) set({}, present)
+    })
+  }
+
+  function histogram<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    buckets: number[],
+  ): Histogram<Label> {
+    return new prometheus.Histogram({ name, help, labelNames, buckets, registers })
+  }
+
+  function counter<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    most = mostSeries,
+  ): CounterFamily {
+    const family = createCounterFamily(labelNames, most)
+    new prometheus.Counter<string>({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        if (family.takeRemoved()) this.reset()
+        family.takeAll((labels, value) => this.inc(labels, value))
+      },
+    })
+    return family
+  }
+
+  // ---- the fleet
+
+  number('fleet_users', 'Users that the last walk listed.', () => fleet?.users ?? null)
+  gauge(
+    'fleet_devices',
+    'Devices that the last walk read.',
+    ['type', 'manufacturer', 'authenticated', 'optimizing'],
+    (set) => {
+      for (const { type, manufacturer, authenticated, optimizing, count } of fleet?.devices ?? []) {
+        set({ type, manufacturer, authenticated, optimizing }, count)
+      }
+    },
+  )
+  gauge('fleet_alerts', 'Alerts that are kept, by state.', ['alertname', 'severity', 'state'], (set) => {
+    for (const { alertname, severity } of rules) {
+      for (const state of alertStates) set({ alertname, severity, state }, 0)
+    }
+    for (const { count, ...labels } of alerts) set(labels, count)
+  })
+  const transitions = counter(
+    'fleet_alert_transitions_total',
+    'Changes of the state of an alert, by the new state and what led to it.',
+    ['alertname', 'to', 'reason'],
+    mostAlertSeries,
+  )
+
+  // ---- walks
+
+  let running = 0
+  let lastSuccessAt: number | null = null
+  let lastCompleteAt: number | null = null
+  const walks = counter('fleet_polls_total', 'Walks over all users, by how they ended.', ['outcome'])
+  for (const outcome of walkOutcomes) walks.add([outcome], 0)
+  const walkSeconds = histogram(
+    'fleet_poll_duration_seconds',
+    'How long walks took that came to an end.',
+    [],
+    [0.1, 1, 5, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600],
+  )
+  number('fleet_walk_running', '1 while a walk is under way.', () => running)
+  number(
+    'fleet_poll_last_success_timestamp_seconds',
+    'When the last walk ended that read the user list, all of its users or some; 0 before the first.',
+    () => (lastSuccessAt ?? 0) / 1_000,
+  )
+  number(
+    'fleet_poll_last_complete_timestamp_seconds',
+    'When the last walk ended that read every user and device; 0 before the first.',
+    () => (lastCompleteAt ?? 0) / 1_000,
+  )
+  const unread = counter(
+    'fleet_unread_total',
+    'Users and device lists that could not be read, by reason: nothing is known of them.',
+    ['reason'],
+  )
+  for (const reason of Object.keys(unreadReasons)) unread.add([reason], 0)
+  const malformed = counter(
+    'fleet_malformed_total',
+    'Records of the partner that were left out because they could not be understood.',
+    ['what'],
+  )
+  const oddFields = counter(
+    'fleet_odd_fields_total',
+    'Values of the partner of an unexpected type, taken for absent, by field.',
+    ['field'],
+  )
+  const clockSkew = counter(
+    'fleet_clock_skew_total',
+    'Instants of the partner that lay in the future, taken for now.',
+    [],
+  )
+  clockSkew.add([], 0)
+
+  // ---- the partner
+
+  const requests = counter(
+    'fleet_partner_requests_total',
+    'Requests to the Partner API, retries included, by HTTP status or kind of failure.',
+    ['endpoint', 'code'],
+  )
+  const requestSeconds = histogram(
+    'fleet_partner_request_duration_seconds',
+    'How long requests to the Partner API took.',
+    ['endpoint'],
+    [0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  )
+  number(
+    'fleet_partner_request_rate_limit',
+    'Requests a second that are made at most at present; lowered when the partner asks for it.',
+    () => sources.partnerRateLimit?.() ?? null,
+  )
+  number('fleet_partner_circuit_open', '1 while the Partner API is left alone after failures.', () =>
+    sources.partnerCircuitOpen === undefined ? null : Number(sources.partnerCircuitOpen()),
+  )
+
+  // ---- rules
+
+  const ruleFailures = counter(
+    'fleet_rule_evaluation_failures_total',
+    'Evaluations of rules that ended in an error.',
+    ['alertname'],
+    mostAlertSeries,
+  )
+  const ruleUnknowns = counter(
+    'fleet_rule_unknown_total',
+    'Evaluations of rules that could not be decided, by reason.',
+    ['alertname', 'reason'],
+    mostAlertSeries,
+  )
+
+  // ---- delivery
+
+  const notifications = counter(
+    'fleet_notifications_total',
+    'Attempts to deliver a message, by how they ended.',
+    ['receiver', 'integration', 'outcome'],
+    mostAlertSeries,
+  )
+  const notificationSeconds = histogram(
+    'fleet_notification_duration_seconds',
+    'How long attempts to deliver a message took.',
+    ['integration'],
+    [0.1, 0.5, 1, 2.5, 5, 10, 30],
+  )
+  number(
+    'fleet_notification_queue_length',
+    'Messages that were decided and not delivered yet.',
+    () => sources.delivery?.().queued ?? null,
+  )
+  number('fleet_notification_oldest_seconds', 'Age of the message that waits longest; 0 without any.', () => {
+    if (sources.delivery === undefined) return null
+    const { oldestAt } = sources.delivery()
+    return oldestAt === null ? 0 : Math.max(0, clock.now() - oldestAt) / 1_000
+  })
+  const heartbeats = counter('fleet_heartbeats_total', "Signs of life to the dead man's switch.", ['outcome'])
+  for (const outcome of ['ok', 'failed']) heartbeats.add([outcome], 0)
+
+  // ---- the service
+
+  let recovered = 0
+  let configSuccessful = 0
+  let configLoadedAt: number | null = null
+  const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
+  for (const kind of ['full', 'io']) storageErrors.add([kind], 0)
+  number(
+    'fleet_storage_recovered',
+    '1 if the database was damaged at the start and began empty.',
+    () => recovered,
+  )
+  number(
+    'fleet_config_last_reload_successful',
+    '1 if the configuration and rules were read without a fault when last tried.',
+    () => configSuccessful,
+  )
+  number(
+    'fleet_config_last_reload_success_timestamp_seconds',
+    'When the configuration and rules in use were read; 0 before the first time.',
+    () => (configLoadedAt ?? 0) / 1_000,
+  )
+  gauge('fleet_build_info', 'What is running.', ['version', 'revision', 'node_version'], (set) => {
+    set({ version: options.version, revision: options.revision, node_version: options.nodeVersion }, 1)
+  })
+
+  const all = prometheus.Registry.merge([
+    registry,
+    ...(options.processMetrics === false ? [] : [processRegistry()]),
+  ])
+
+  return {
+    render: async () => ({ contentType: all.contentType, body: await all.metrics() }),
+    renderOwn: () => registry.metrics(),
+    watch: (more) => {
+      sources = { ...sources, ...more }
+    },
+
+    walkStarted: () => {
+      running = 1
+    },
+    walkEnded: ({ outcome, durationMs, endedAt }) => {
+      running = 0
+      walks.add([outcome], 1)
+      if (outcome !== 'stopped') walkSeconds.observe(durationMs / 1_000)
+      if (outcome === 'complete') lastCompleteAt = endedAt
+      if (outcome === 'complete' || outcome === 'partial') lastSuccessAt = endedAt
+    },
+    walkSkipped: () => walks.add(['skipped'], 1),
+    setLastWalks: ({ successAt, completeAt }) => {
+      lastSuccessAt = successAt
+      lastCompleteAt = completeAt
+    },
+    setFleet: (snapshot) => {
+      fleet = { users: snapshot.users, devices: withFewManufacturers(snapshot.devices) }
+    },
+    setAlerts: (kept) => {
+      alerts = countAlerts(kept, mostAlertSeries)
+    },
+    alertTransition: (alertname, to, reason) => transitions.add([alertname, to, reason], 1),
+
+    unread: (reason, count = 1) => unread.add([reason], count),
+    oddField: (field, count = 1) => oddFields.add([field], count),
+    malformed: (what, count = 1) => malformed.add([what], count),
+    clockSkew: (count = 1) => clockSkew.add([], count),
+    partnerRequest: ({ endpoint, code, durationMs }) => {
+      requests.add([endpoint, code], 1)
+      requestSeconds.observe({ endpoint }, durationMs / 1_000)
+    },
+
+    setRules: (loaded) => {
+      rules = loaded
+      const names = new Set(loaded.map((rule) => rule.alertname))
+      for (const family of [ruleFailures, ruleUnknowns, transitions]) {
+        family.removeWhere((values) => !names.has(values[0] ?? ''))
+      }
+      for (const alertname of names) {
+        ruleFailures.add([alertname], 0)
+        for (const to of ['firing', 'resolved']) transitions.add([alertname, to, 'condition'], 0)
+      }
+    },
+    ruleFailed: (alertname, count = 1) => ruleFailures.add([alertname], count),
+    ruleUnknown: (alertname, reason, count = 1) => ruleUnknowns.add([alertname, reason], count),
+
+    setIntegrations: (integrations) => {
+      notifications.removeWhere(
+        ([receiver, kind]) => !integrations.some((each) => each.receiver === receiver && each.kind === kind),
+      )
+      for (const { receiver, kind } of integrations) {
+        for (const outcome of attemptOutcomes) notifications.add([receiver, kind, outcome], 0)
+      }
+    },
+    notificationAttempt: ({ receiver, integration, outcome, durationMs }) => {
+      notifications.add([receiver, integration, outcome], 1)
+      notificationSeconds.observe({ integration }, durationMs / 1_000)
+    },
+    heartbeat: (outcome) => heartbeats.add([outcome], 1),
+
+    storageFailed: (kind) => storageErrors.add([kind], 1),
+    storageRecovered: () => {
+      recovered = 1
+    },
+    configLoaded: ({ successful, at }) => {
+      configSuccessful = Number(successful)
+      if (successful) configLoadedAt = at
+    },
+  }
+}
+
+function processRegistry() {
+  const registry = new prometheus.Registry()
+  prometheus.collectDefaultMetrics({ register: registry })
+  return registry
+}
