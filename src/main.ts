@@ -5,10 +5,17 @@ import { runCommand } from './cli/program.ts'
 import { systemClock } from './clock.ts'
 
 const stop = new AbortController()
+let stoppedAt = 0
+// One Ctrl-C can arrive twice: from the terminal, and passed on by the process that started this one.
+const echoMs = 1_000
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    // The second one is from somebody who does not want to wait.
-    if (stop.signal.aborted) process.exit(130)
+    const now = systemClock.monotonic()
+    // A second one is from somebody who does not want to wait.
+    if (stop.signal.aborted && now - stoppedAt > echoMs) process.exit(130)
+    if (stop.signal.aborted) return
+    stoppedAt = now
     stop.abort()
   })
 }
