@@ -1,0 +1,309 @@
+// The tables of the embedded database as statements and as rows: which column holds what. Alerts have
+// columns for what an operator would ask for, JSON for the rest. migrations.ts has the schema.
+
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
+import type { Alert, Subject } from '../alerts/alert.ts'
+import type { WalkState } from '../alerts/walk-store.ts'
+import type { DeviceType } from '../fleet/device.ts'
+import type { DedupEntry, GroupTimer, OutboxRow } from '../notify/store.ts'
+import { StorageError } from './storage.ts'
+
+// ---- alerts
+
+const alertColumns = [
+  'key',
+  'fingerprint',
+  'rule_id',
+  'definition',
+  'subject_kind',
+  'user_id',
+  'device_type',
+  'device_id',
+  'fleet_group',
+  'labels',
+  'annotations',
+  'affected',
+  'state',
+  'episode',
+  'active_at',
+  'fired_at',
+  'keep_firing_since',
+  'resolved_at',
+  'resolved_reason',
+  'no_data',
+  'deleted_seen',
+  'evaluated_at',
+  'settled',
+] as const
+
+const alertAt = positions([...alertColumns, 'rowid'])
+
+export function alertStatements(db: DatabaseSync) {
+  return {
+    slice: prepareSelect(
+      db,
+      `SELECT ${alertColumns.join(', ')}, rowid FROM alert WHERE rowid > ? ORDER BY rowid LIMIT ?`,
+    ),
+    upsert: prepareUpsert(db, 'alert', ['key'], alertColumns),
+    remove: db.prepare('DELETE FROM alert WHERE key = ?'),
+  }
+}
+
+/** In the order of alertColumns. */
+export function alertValues(alert: Alert): SQLInputValue[] {
+  const { subject } = alert
+  return [
+    alert.key,
+    alert.fingerprint,
+    alert.ruleId,
+    alert.definition,
+    subject.kind,
+    subject.kind === 'fleet' ? null : subject.userId,
+    subject.kind === 'device' ? subject.deviceType : null,
+    subject.kind === 'device' ? subject.deviceId : null,
+    subject.kind === 'fleet' ? subject.group : null,
+    JSON.stringify(alert.labels),
+    JSON.stringify(alert.annotations),
+    JSON.stringify(alert.affected),
+    alert.state,
+    alert.episode,
+    alert.activeAt,
+    alert.firedAt,
+    alert.keepFiringSince,
+    alert.resolvedAt,
+    alert.resolvedReason,
+    alert.noData === null ? null : JSON.stringify(alert.noData),
+    alert.deletedSeen,
+    alert.evaluatedAt,
+    alert.settled ? 1 : 0,
+  ]
+}
+
+export function rowIdOf(row: Row): number {
+  return number(row, alertAt.rowid)
+}
+
+export function alertKeyOf(row: Row): unknown {
+  return row[alertAt.key]
+}
+
+/** Throws when a cell holds what we never wrote. */
+export function readAlert(row: Row): Alert {
+  const noData = textOrNull(row, alertAt.no_data)
+  return {
+    key: text(row, alertAt.key),
+    fingerprint: text(row, alertAt.fingerprint),
+    ruleId: text(row, alertAt.rule_id),
+    definition: text(row, alertAt.definition),
+    subject: readSubject(row),
+    labels: json<Alert['labels']>(row, alertAt.labels),
+    annotations: json<Alert['annotations']>(row, alertAt.annotations),
+    affected: json<Alert['affected']>(row, alertAt.affected),
+    state: text(row, alertAt.state) as Alert['state'],
+    episode: text(row, alertAt.episode),
+    activeAt: number(row, alertAt.active_at),
+    firedAt: numberOrNull(row, alertAt.fired_at),
+    keepFiringSince: numberOrNull(row, alertAt.keep_firing_since),
+    resolvedAt: numberOrNull(row, alertAt.resolved_at),
+    resolvedReason: textOrNull(row, alertAt.resolved_reason) as Alert['resolvedReason'],
+    noData: noData === null ? null : json<NonNullable<Alert['noData']>>(row, alertAt.no_data),
+    deletedSeen: number(row, alertAt.deleted_seen),
+    evaluatedAt: number(row, alertAt.evaluated_at),
+    settled: number(row, alertAt.settled) === 1,
+  }
+}
+
+function readSubject(row: Row): Subject {
+  const kind = text(row, alertAt.subject_kind) as Subject['kind']
+  switch (kind) {
+    case 'device':
+      return {
+        kind,
+        userId: text(row, alertAt.user_id),
+        deviceType: text(row, alertAt.device_type) as DeviceType,
+        deviceId: text(row, alertAt.device_id),
+      }
+    case 'user':
+      return { kind, userId: text(row, alertAt.user_id) }
+    case 'fleet':
+      return { kind, group: text(row, alertAt.fleet_group) }
+    default:
+      throw new StorageError('corrupt', `unknown kind of subject "${String(kind satisfies never)}"`)
+  }
+}
+
+// ---- what is told to whom
+
+const timerColumns = ['group_key', 'next_flush_at', 'flushed'] as const
+const entryColumns = ['group_key', 'integration_key', 'at', 'firing', 'resolved'] as const
+const messageColumns = [
+  'group_key',
+  'integration_key',
+  'at',
+  'reason',
+  'first_decided_at',
+  'firing',
+  'resolved',
+  'delivered',
+  'attempts',
+  'next_attempt_at',
+] as const
+
+const timerAt = positions(timerColumns)
+const entryAt = positions(entryColumns)
+const messageAt = positions(messageColumns)
+
+export function notifyStatements(db: DatabaseSync) {
+  const keys = ['group_key', 'integration_key'] as const
+  const attempt = messageColumns.slice(3).map((column) => `${column} = ?`)
+  return {
+    timers: prepareSelect(db, `SELECT ${timerColumns.join(', ')} FROM group_timer`),
+    upsertTimer: prepareUpsert(db, 'group_timer', ['group_key'], timerColumns),
+    removeTimer: db.prepare('DELETE FROM group_timer WHERE group_key = ?'),
+    entries: prepareSelect(db, `SELECT ${entryColumns.join(', ')} FROM dedup_entry`),
+    upsertEntry: prepareUpsert(db, 'dedup_entry', keys, entryColumns),
+    removeQuietEntries: db.prepare("DELETE FROM dedup_entry WHERE group_key = ? AND firing = '[]'"),
+    messages: prepareSelect(db, `SELECT ${messageColumns.join(', ')} FROM outbox`),
+    upsertMessage: prepareUpsert(db, 'outbox', keys, messageColumns),
+    // A later tick may have replaced a message while it was being sent: that one stays as it is.
+    updateMessage: db.prepare(
+      `UPDATE outbox SET ${attempt.join(', ')} WHERE group_key = ? AND integration_key = ? AND at = ?`,
+    ),
+    removeMessage: db.prepare('DELETE FROM outbox WHERE group_key = ? AND integration_key = ?'),
+    removeMessageOf: db.prepare('DELETE FROM outbox WHERE group_key = ? AND integration_key = ? AND at = ?'),
+  }
+}
+
+/** In the order of entryColumns. */
+export function entryValues(entry: DedupEntry): SQLInputValue[] {
+  const { groupKey, integrationKey, at, firing, resolved } = entry
+  return [groupKey, integrationKey, at, JSON.stringify(firing), JSON.stringify(resolved)]
+}
+
+/** In the order of messageColumns. */
+export function messageValues(message: OutboxRow): SQLInputValue[] {
+  return [
+    message.groupKey,
+    message.integrationKey,
+    message.at,
+    message.reason,
+    message.firstDecidedAt,
+    JSON.stringify(message.firing),
+    JSON.stringify(message.resolved),
+    JSON.stringify(message.delivered),
+    message.attempts,
+    message.nextAttemptAt,
+  ]
+}
+
+export function readTimer(row: Row): GroupTimer {
+  return {
+    groupKey: text(row, timerAt.group_key),
+    nextFlushAt: number(row, timerAt.next_flush_at),
+    flushed: number(row, timerAt.flushed) === 1,
+  }
+}
+
+export function readEntry(row: Row): DedupEntry {
+  return {
+    groupKey: text(row, entryAt.group_key),
+    integrationKey: text(row, entryAt.integration_key),
+    at: number(row, entryAt.at),
+    firing: json<string[]>(row, entryAt.firing),
+    resolved: json<string[]>(row, entryAt.resolved),
+  }
+}
+
+export function readMessage(row: Row): OutboxRow {
+  return {
+    groupKey: text(row, messageAt.group_key),
+    integrationKey: text(row, messageAt.integration_key),
+    reason: text(row, messageAt.reason) as OutboxRow['reason'],
+    at: number(row, messageAt.at),
+    firstDecidedAt: number(row, messageAt.first_decided_at),
+    firing: json<string[]>(row, messageAt.firing),
+    resolved: json<string[]>(row, messageAt.resolved),
+    delivered: json<string[]>(row, messageAt.delivered),
+    attempts: number(row, messageAt.attempts),
+    nextAttemptAt: number(row, messageAt.next_attempt_at),
+  }
+}
+
+// ---- walks
+
+export function walkStatements(db: DatabaseSync) {
+  return {
+    get: prepareSelect(db, 'SELECT state FROM walk_state'),
+    set: prepareUpsert(db, 'walk_state', ['only_row'], ['only_row', 'state']),
+  }
+}
+
+export function readWalkState(row: Row): WalkState {
+  return json<WalkState>(row, 0)
+}
+
+// ---- rows, as arrays: rows as objects take twice as long
+
+export type Row = readonly SQLOutputValue[]
+interface Select {
+  all(...values: SQLInputValue[]): readonly Row[]
+}
+
+function prepareSelect(db: DatabaseSync, sql: string): Select {
+  const statement = db.prepare(sql)
+  statement.setReturnArrays(true)
+  return {
+    all: (...values) => {
+      // The declarations of node:sqlite know only rows as objects.
+      const rows: readonly unknown[] = statement.all(...values)
+      return rows.filter((row): row is Row => Array.isArray(row))
+    },
+  }
+}
+
+/** The index of each column in a row that has them in this order. */
+function positions<Column extends string>(columns: readonly Column[]): Readonly<Record<Column, number>> {
+  return Object.fromEntries(columns.map((column, index) => [column, index])) as Record<Column, number>
+}
+
+function prepareUpsert(
+  db: DatabaseSync,
+  table: string,
+  keys: readonly string[],
+  columns: readonly string[],
+): StatementSync {
+  const updates = columns
+    .filter((column) => !keys.includes(column))
+    .map((column) => `${column} = excluded.${column}`)
+  return db.prepare(
+    `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ` +
+      `ON CONFLICT (${keys.join(', ')}) DO UPDATE SET ${updates.join(', ')}`,
+  )
+}
+
+// Each cell is looked at, since a damaged file may hold anything; what the text stands for is ours.
+
+function text(row: Row, column: number): string {
+  const cell = row[column]
+  if (typeof cell === 'string') return cell
+  throw new StorageError('corrupt', `column ${column} holds no text`)
+}
+
+function textOrNull(row: Row, column: number): string | null {
+  return row[column] === null ? null : text(row, column)
+}
+
+function number(row: Row, column: number): number {
+  const cell = row[column]
+  if (typeof cell === 'number') return cell
+  throw new StorageError('corrupt', `column ${column} holds no number`)
+}
+
+function numberOrNull(row: Row, column: number): number | null {
+  return row[column] === null ? null : number(row, column)
+}
+
+/** A value that was written by JSON.stringify from a T. */
+function json<T>(row: Row, column: number): T {
+  return JSON.parse(text(row, column))
+}
