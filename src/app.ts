@@ -82,6 +82,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const lastState = await storage.loadWalkState()
     const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
     const book = await openAlertBook(storage, { downMs })
+    book.subscribe(telemetry.transitions)
     const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
 
     const integrations = createIntegrations(config.alerting.receivers, {

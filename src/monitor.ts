@@ -4,7 +4,6 @@
 // Never: two walks at once, a message about something that is not saved, a verdict on something
 // that was not read.
 
-import { subjectKey } from './alerts/alert.ts'
 import type { AlertBook, Transition } from './alerts/alert-book.ts'
 import type { DeviceSubject, Evaluator, FleetTally } from './alerts/evaluation.ts'
 import type { WalkState, WalkStore } from './alerts/walk-store.ts'
@@ -19,7 +18,7 @@ import type { WalkReport } from './poller/walk.ts'
 export interface MonitorOptions {
   readonly book: AlertBook
   readonly evaluator: Evaluator
-  readonly dispatcher: Pick<Dispatcher, 'alertsChanged' | 'enable' | 'status'>
+  readonly dispatcher: Pick<Dispatcher, 'enable' | 'status'>
   readonly store: WalkStore
   readonly clock: Clock
   /** Reads every user once and hands each on; see poller/walk.ts. */
@@ -47,7 +46,6 @@ export type WalkOutcome = 'complete' | 'partial' | 'failed' | 'stopped'
 export interface MonitorEvents {
   onReading(reading: UserReading): void
   onWalkEnded(walk: Walk, outcome: WalkOutcome): void
-  onTransitions(transitions: readonly Transition[]): void
   onStorageError(error: unknown): void
 }
 
@@ -75,6 +73,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   let state: WalkState = (await store.loadWalkState()) ?? beforeFirstWalk(clock.now())
   /** The users of devices with alerts, as last read: rules about a device may read its user too. */
   const usersWithAlerts = new Map<string, User>()
+  book.subscribe(forgetUsersWithoutAlerts)
 
   async function walk(signal: AbortSignal): Promise<WalkOutcome> {
     const tallies = evaluator.beginWalk()
@@ -161,17 +160,20 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   }
 
   function devicesInTrouble(): readonly DeviceInTrouble[] {
-    const devices = new Map<string, DeviceInTrouble>()
-    for (const { state: alertState, subject, evaluatedAt, labels } of book.all()) {
-      // What is only worth knowing waits for the walk: it must not take the turn of what is broken.
-      if (alertState === 'resolved' || subject.kind !== 'device' || labels['severity'] === 'info') continue
-      const key = subjectKey(subject)
-      const known = devices.get(key)
+    const devices: DeviceInTrouble[] = []
+    for (const alerts of book.activeBySubject()) {
+      let device: DeviceSubject | null = null
       // Its alerts are evaluated together, but for one that is about the others.
-      if (known === undefined || evaluatedAt > known.lastReadAt)
-        devices.set(key, { ...subject, lastReadAt: evaluatedAt })
+      let lastReadAt = Number.NEGATIVE_INFINITY
+      for (const { subject, evaluatedAt, labels } of alerts.values()) {
+        // What is only worth knowing waits for the walk: it must not take the turn of what is broken.
+        if (subject.kind !== 'device' || labels['severity'] === 'info') continue
+        device = subject
+        lastReadAt = Math.max(lastReadAt, evaluatedAt)
+      }
+      if (device !== null) devices.push({ ...device, lastReadAt })
     }
-    return [...devices.values()]
+    return devices
   }
 
   interface Batch {
@@ -196,11 +198,10 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
       async save() {
         savedAt = clock.monotonic()
         try {
-          const transitions = await book.commit()
-          for (const user of users.values()) usersWithAlerts.set(user.id, user)
-          forgetUsersWithoutAlerts(transitions)
-          events.onTransitions(transitions)
-          dispatcher.alertsChanged(transitions)
+          await book.commit()
+          for (const user of users.values()) {
+            if (book.devicesOf(user.id).length > 0) usersWithAlerts.set(user.id, user)
+          }
         } catch (error) {
           // What was read is forgotten and will be read again: the walk goes on.
           saved = false

@@ -19,6 +19,8 @@ import { StorageError } from './storage/storage.ts'
 export interface Telemetry {
   readonly monitor: MonitorEvents
   readonly dispatcher: DispatcherEvents
+  /** Saved changes of alerts, see AlertBook.subscribe. */
+  transitions(transitions: readonly Transition[]): void
   walkStarted(): void
   walkSkipped(): void
   walkFailed(error: unknown): void
@@ -71,6 +73,7 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
   }
 
   return {
+    transitions: (transitions) => transitions.forEach(onTransition),
     walkStarted() {
       devices = createDeviceTally()
       unreadInWalk = 0
@@ -112,7 +115,6 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
         for (const { device } of reading.devices) devices.add(device)
       },
       onWalkEnded,
-      onTransitions: (transitions) => transitions.forEach(onTransition),
       onStorageError: storageFailed,
     },
     dispatcher: {

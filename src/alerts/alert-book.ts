@@ -39,6 +39,8 @@ export interface RuleEvaluation {
 export interface AlertBook {
   /** Active alerts of one subject by rule id; undefined when there are none, as with most devices. */
   activeOn(subject: string): ReadonlyMap<string, Alert> | undefined
+  /** The same of every subject that has any. */
+  activeBySubject(): IterableIterator<ReadonlyMap<string, Alert>>
   get(key: string): Alert | undefined
   byFingerprint(fingerprint: string): Alert | undefined
   all(): IterableIterator<Alert>
@@ -57,8 +59,10 @@ export interface AlertBook {
   prune(now: number): void
   /** Changes that wait for commit. */
   pendingChanges(): number
-  /** Saves and publishes; rejects when saving failed, and then what was pending is forgotten. */
-  commit(): Promise<readonly Transition[]>
+  /** Saves, then tells subscribers. Rejects when saving failed, and then what was pending is forgotten. */
+  commit(): Promise<void>
+  /** `listener` gets the changes of every commit from now on, whoever made it, in order. */
+  subscribe(listener: (transitions: readonly Transition[]) => void): void
 }
 
 // A resolved alert stays this long after its end, as in Prometheus, and beyond it for as long as
@@ -73,6 +77,7 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
   let saving = new Map<string, Alert | undefined>()
   /** Begun and not published yet, by rule. */
   const begunByRule = new Map<string, number>()
+  const listeners: ((transitions: readonly Transition[]) => void)[] = []
   let lastCommit: Promise<unknown> = Promise.resolve()
 
   for (const alert of await store.loadAlerts()) saved.add(afterDowntime(alert, downMs))
@@ -131,23 +136,25 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
   }
 
   /** One save at a time; what is evaluated meanwhile belongs to the next commit. */
-  function commit(): Promise<readonly Transition[]> {
+  function commit(): Promise<void> {
     const done = lastCommit.then(save)
     lastCommit = done.catch(() => undefined)
     return done
   }
 
-  async function save(): Promise<readonly Transition[]> {
-    if (pending.size === 0) return []
+  async function save(): Promise<void> {
+    if (pending.size === 0) return
     saving = pending
     pending = new Map()
+    let transitions: readonly Transition[]
     try {
       await store.saveAlerts(asChanges(saving))
-      return publish(saving)
+      transitions = publish(saving)
     } finally {
       saving = new Map()
       begunByRule.clear()
     }
+    for (const listener of listeners) listener(transitions)
   }
 
   function asChanges(changes: ReadonlyMap<string, Alert | undefined>) {
@@ -173,6 +180,7 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
 
   return {
     activeOn: (subject) => saved.activeBySubject.get(subject),
+    activeBySubject: () => saved.activeBySubject.values(),
     get: current,
     byFingerprint: (print) => saved.byFingerprint.get(print),
     all: () => saved.byKey.values(),
@@ -201,6 +209,9 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
     },
     pendingChanges: () => pending.size,
     commit,
+    subscribe(listener) {
+      listeners.push(listener)
+    },
   }
 }
 

@@ -21,8 +21,6 @@ import { groupKey, groupLabels } from './route.ts'
 import type { DedupEntry, GroupTimer, NotifyStore, OutboxRow } from './store.ts'
 
 export interface Dispatcher {
-  /** Takes in saved changes; what they lead to is told at the group's next tick. */
-  alertsChanged(transitions: readonly Transition[]): void
   /** Lets flushes begin. Until then groups only gather: after a start, one walk is read first. */
   enable(): void
   /** Flushes and delivers until the signal aborts. */
@@ -101,10 +99,12 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   for (const alert of book.all())
     if (isFiring(alert) || (alert.state === 'resolved' && !alert.settled)) place(alert)
+  book.subscribe(alertsChanged)
   for (const row of await store.loadOutbox()) await takeUp(row)
   // A group that nothing belongs to any more: its members were settled just before the end.
   for (const key of storedTimers.keys()) if (!groups.has(key)) await store.deleteGroup(key)
 
+  /** What a change leads to is told at its group's next tick. */
   function alertsChanged(transitions: readonly Transition[]): void {
     for (const { before, after } of transitions) {
       if (after === undefined || after.settled) {
@@ -313,7 +313,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     const settled = resolved.filter((alert) => !outstanding.has(alert.fingerprint))
     if (settled.length > 0) {
       book.settle(settled.map((alert) => alert.key))
-      alertsChanged(await book.commit())
+      await book.commit()
     }
     if (group.members.size > 0 || groups.get(group.key) !== group) return
     groups.delete(group.key)
@@ -336,7 +336,6 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   }
 
   return {
-    alertsChanged,
     enable() {
       enabled = true
       alarm.ring()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Alert } from '../../src/alerts/alert.ts'
-import { type AlertBook, openAlertBook } from '../../src/alerts/alert-book.ts'
+import { type AlertBook, openAlertBook, type Transition } from '../../src/alerts/alert-book.ts'
 import { fingerprint } from '../../src/alerts/fingerprint.ts'
 import type { AlertChanges, AlertStore } from '../../src/alerts/store.ts'
 import { settled } from '../manual-clock.ts'
@@ -23,6 +23,14 @@ function memoryStore(alerts: readonly Alert[] = []) {
     },
   }
   return store satisfies AlertStore
+}
+
+/** Commits, and what subscribers were told of it. */
+async function committed(book: AlertBook): Promise<readonly Transition[]> {
+  const told: Transition[] = []
+  book.subscribe((transitions) => told.push(...transitions))
+  await book.commit()
+  return told
 }
 
 function observe(
@@ -61,7 +69,7 @@ describe('the alert book', () => {
     const book = await openAlertBook(memoryStore(), { downMs: 0 })
     observe(book, true, { at: 1 })
     expect([...book.all()]).toEqual([])
-    const transitions = await book.commit()
+    const transitions = await committed(book)
     expect(transitions.map(({ before, after }) => [before?.state, after?.state])).toEqual([
       [undefined, 'firing'],
     ])
@@ -78,7 +86,7 @@ describe('the alert book', () => {
     expect(book.pendingChanges()).toBe(0)
     store.failing = false
     observe(book, true, { at: 2 })
-    const [transition] = await book.commit()
+    const [transition] = await committed(book)
     expect(transition?.after).toMatchObject({ state: 'firing', activeAt: 2 })
   })
 
@@ -89,14 +97,19 @@ describe('the alert book', () => {
     store.gate = new Promise<void>((resolve) => {
       open = resolve
     })
+    const told: (string | undefined)[][] = []
+    book.subscribe((transitions) =>
+      told.push(...transitions.map(({ before, after }) => [before?.state, after?.state])),
+    )
     observe(book, true, { at: 1 })
     const first = book.commit()
     await settled()
     observe(book, false, { at: 2 })
     const second = book.commit()
     open()
-    expect((await first).map(({ after }) => after?.state)).toEqual(['firing'])
-    expect((await second).map(({ before, after }) => [before?.state, after?.state])).toEqual([
+    await Promise.all([first, second])
+    expect(told).toEqual([
+      [undefined, 'firing'],
       ['firing', 'resolved'],
     ])
   })
@@ -148,7 +161,7 @@ describe('the alert book', () => {
     observe(book, true, { at: 1 })
     await book.commit()
     observe(book, true, { at: 2, definition: 'v2' })
-    const [transition] = await book.commit()
+    const [transition] = await committed(book)
     expect(transition?.after).toMatchObject({
       episode: 'd1 1',
       definition: 'v2',

@@ -129,7 +129,7 @@ async function set(name: string, firing: boolean): Promise<void> {
       episode: `${name} ${clock.now()}`,
     }),
   })
-  dispatcher.alertsChanged(await book.commit())
+  await book.commit()
 }
 
 /** Marches to a time, `6:00` say. */
