@@ -60,8 +60,17 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const mail = await startMailInbox({ clock, host })
     releases.defer(() => mail.close())
 
+    const links = [{ label: 'Simulated API', url: `${simulator.origin}/` }]
+    const page = createAdaptorServer({
+      fetch: inboxApp({ slack: slack.messages, mail: mail.messages, clock, links }).fetch,
+      overrideGlobalObjects: false,
+    }) as Server
+    const inboxUrl = await listening(page, options.port)
+    releases.defer(() => closed(page))
+
     const text = configuration({
       baseUrl: simulator.url,
+      publicUrl: inboxUrl,
       database: join(folder, 'demo.db'),
       slackUrl: slack.webhookUrl('on-call'),
       smarthost: `${mail.host}:${mail.port}`,
@@ -92,13 +101,6 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
       meanOutageIntervalMs: 150 * minuteMs,
       meanOutageMs: 25 * minuteMs,
     })
-    const links = [{ label: 'Simulated API', url: `${simulator.origin}/` }]
-    const page = createAdaptorServer({
-      fetch: inboxApp({ slack: slack.messages, mail: mail.messages, clock, links }).fetch,
-      overrideGlobalObjects: false,
-    }) as Server
-    const inboxUrl = await listening(page, options.port)
-    releases.defer(() => closed(page))
 
     // The first that fails ends the others.
     const stop = new AbortController()
@@ -141,6 +143,8 @@ function portAt({ port }: DemoOptions, offset: number): number {
 /** The service's configuration; written as an operator would write it. */
 function configuration(places: {
   baseUrl: string
+  /** Where people come back to after they followed a link. */
+  publicUrl: string
   database: string
   slackUrl: string
   smarthost: string
@@ -159,6 +163,7 @@ storage:
   url: ${JSON.stringify(`sqlite:${places.database}`)}
 http:
   listen: ${host}:${places.port}
+  public_url: ${places.publicUrl}
 alerting:
   global:
     smtp_smarthost: ${places.smarthost}
@@ -225,7 +230,7 @@ function screen(
     'What to look at:',
     '  1. Open the inbox. Some devices have lost their connection; after 15 minutes of it (seconds here)',
     '     the first message arrives in Slack and by e-mail.',
-    '  2. Click "Reconnect" in it, do what the page says, and watch the alert resolve; others heal by themselves.',
+    '  2. Click "Resolve" in it, do what the page says, and watch the alert resolve; others heal by themselves.',
     '  3. Sooner or later a manufacturer has an outage: one message, however many devices.',
     '',
     "Each message is a line below (times are the demo's own). Ctrl-C ends it.",
