@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import type { Alert } from './alerts/alert.ts'
 import { openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator } from './alerts/evaluation.ts'
+import type { WalkState } from './alerts/walk-store.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
 import { sendHeartbeat } from './heartbeat.ts'
@@ -137,7 +138,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     metrics.setRules(alertsOf(rules))
     metrics.setIntegrations(integrations)
     metrics.configLoaded({ successful: true, at: clock.now() })
-    metrics.setLastWalks({ successAt: null, completeAt: lastState?.lastCompleteAt ?? null })
+    metrics.setLastWalks(lastWalks(lastState))
     metrics.watch({
       delivery: () => dispatcher.status(),
       partnerRateLimit: () => transport.requestsPerSecond(),
@@ -219,6 +220,12 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   }
 }
 
+function lastWalks(state: WalkState | null): { successAt: number | null; completeAt: number | null } {
+  const completeAt = state?.lastCompleteAt ?? null
+  const wasRead = state !== null && state.last.outcome !== 'failed'
+  return { successAt: wasRead ? state.last.ended_at : completeAt, completeAt }
+}
+
 function credentialsOf(credentials: PartnerCredentials) {
   switch (credentials.kind) {
     case 'client':
@@ -237,5 +244,6 @@ function nullIfUnread(error: unknown): null {
 
 function alertsOf(rules: RuleSet): { alertname: string; severity: string }[] {
   const all = [...rules.deviceRules, ...rules.userRules, ...rules.fleetRules, ...rules.serviceRules]
-  return all.map(({ alert, severity }) => ({ alertname: alert, severity }))
+  const builtIn = ['DeviceNoData', 'AlertLimitReached'].map((alertname) => ({ alertname, severity: 'warning' }))
+  return [...all.map(({ alert, severity }) => ({ alertname: alert, severity })), ...builtIn]
 }

@@ -89,10 +89,22 @@ export async function loadConfig(source: {
     content = await source.readFile(source.file)
   } catch (error) {
     throw new FileError([
-      { file: source.file, line: 1, column: 1, message: readFailure('the configuration', error) },
+      {
+        file: source.file,
+        line: 1,
+        column: 1,
+        message: `${readFailure('the configuration', error)}${wayOut(error)}`,
+      },
     ])
   }
   return parseConfig({ ...source, text: content })
+}
+
+function wayOut(error: unknown): string {
+  const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return isMissing
+    ? '; name it with --config, begin with a copy of fleetwarden.example.yaml, or try the demo'
+    : ''
 }
 
 /** As loadConfig, of a text that is at hand; `file` names it and says where relative paths start. */

@@ -903,7 +903,7 @@ describe('on disk', () => {
 
   test('a configuration that cannot be read is a problem', async () => {
     expect((await problemsOf(load('nope.yaml'))).message).toBe(
-      `${folder}/nope.yaml:1:1: cannot read the configuration: there is no such file`,
+      `${folder}/nope.yaml:1:1: cannot read the configuration: there is no such file; name it with --config, begin with a copy of fleetwarden.example.yaml, or try the demo`,
     )
     expect((await problemsOf(load('rules'))).problems[0]?.message).toBe(
       'cannot read the configuration: it is a folder',

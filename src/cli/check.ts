@@ -14,16 +14,19 @@ export async function check({ config: file }: { config: string }, context: CliCo
     }
     const { receivers } = config.alerting
     context.print(
-      `${file}: ok (${receivers.length} receivers, ${ruleCount(rules)} rules in ${config.ruleFiles.length} files)`,
+      `${file}: ok (${counted(receivers.length, 'receiver')}, ${counted(ruleCount(rules), 'rule')} in ${counted(config.ruleFiles.length, 'file')})`,
     )
     return 0
   } catch (error) {
     if (!(error instanceof FileError)) throw error
     context.printError(error.message)
-    const count = error.problems.length
-    context.printError(`${count} ${count === 1 ? 'error' : 'errors'}`)
+    context.printError(counted(error.problems.length, 'error'))
     return 2
   }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 function ruleCount({ deviceRules, userRules, fleetRules, serviceRules }: RuleSet): number {

@@ -60,7 +60,7 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const mail = await startMailInbox({ clock, host })
     releases.defer(() => mail.close())
 
-    const links = [{ label: 'Simulated API', url: `${simulator.origin}/` }]
+    const links: { label: string; url: string }[] = []
     const page = createAdaptorServer({
       fetch: inboxApp({ slack: slack.messages, mail: mail.messages, clock, links }).fetch,
       overrideGlobalObjects: false,
@@ -107,7 +107,7 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const ending = AbortSignal.any([signal, stop.signal])
     const parts = [
       app.run(ending, (metricsUrl) => {
-        links.unshift({ label: 'Metrics', url: `${metricsUrl}/metrics` })
+        links.push({ label: 'Metrics', url: `${metricsUrl}/metrics` })
         for (const each of screen(options, { inboxUrl, metricsUrl, apiUrl: simulator.url })) print(each)
       }),
       life.run(ending),
@@ -115,8 +115,8 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
       announce(slack.messages, ending, ({ text: message, receivedAt }) =>
         print(line(receivedAt, 'Slack ', message)),
       ),
-      announce(mail.messages, ending, ({ subject, receivedAt }) =>
-        print(line(receivedAt, 'e-mail', subject)),
+      announce(mail.messages, ending, ({ text: mailText, receivedAt }) =>
+        print(line(receivedAt, 'e-mail', mailText)),
       ),
     ]
     await Promise.all(parts.map((part) => part.catch(endOthers(stop))))
@@ -231,7 +231,7 @@ function screen(
     '  1. Open the inbox. Some devices have lost their connection; after 15 minutes of it (seconds here)',
     '     the first message arrives in Slack and by e-mail.',
     '  2. Click "Resolve" in it, do what the page says, and watch the alert resolve; others heal by themselves.',
-    '  3. Sooner or later a manufacturer has an outage: one message, however many devices.',
+    '  3. Sooner or later a manufacturer has an outage: two messages (the outage, its devices), however many devices.',
     '',
     "Each message is a line below (times are the demo's own). Ctrl-C ends it.",
     '',

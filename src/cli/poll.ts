@@ -10,9 +10,9 @@ import { join } from 'node:path'
 import type { Alert } from '../alerts/alert.ts'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
-import { createLogger } from '../logger.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import { load } from './load.ts'
+import { createPlainLogger } from './plain-logger.ts'
 import { serviceMetrics } from './run.ts'
 
 export interface PollOptions {
@@ -32,7 +32,10 @@ export async function poll(options: PollOptions, context: CliContext): Promise<E
   const app = await createApp(scratch === null ? config : dryConfig(config, scratch), {
     rules,
     clock: context.clock,
-    logger: createLogger({ level: 'warn', destination: context.logDestination }),
+    logger: createPlainLogger((line) => {
+      progress.end()
+      context.printError(line)
+    }),
     metrics: serviceMetrics(context),
     onProgress: progress.show,
   })
@@ -42,6 +45,7 @@ export async function poll(options: PollOptions, context: CliContext): Promise<E
     if (!options.dryRun) await deliverDue(app, context)
     const findings = [...app.alerts()].filter((alert) => alert.state !== 'resolved').sort(bySeverity)
     if (options.json) context.print(JSON.stringify({ outcome, findings: findings.map(asJson) }, null, 2))
+    else if (outcome === 'failed') context.printError('The fleet could not be read: nothing is known of it.')
     else printTable(findings, outcome, context)
     if (outcome === 'failed' || outcome === 'stopped') return 1
     return findings.length > 0 ? 3 : 0
@@ -117,7 +121,17 @@ function asJson({ labels, annotations, state, activeAt, firedAt, affected, noDat
   }
 }
 
-function printTable(findings: readonly Alert[], outcome: string, { print }: CliContext): void {
+const walkWords = {
+  complete: 'everything was read',
+  partial: 'not everything could be read',
+  stopped: 'the walk was stopped',
+} as const
+
+function printTable(
+  findings: readonly Alert[],
+  outcome: keyof typeof walkWords,
+  { print }: CliContext,
+): void {
   const rows = findings.map(({ labels, state, affected, subject }) => [
     labels['severity'] ?? '',
     labels['alertname'] ?? '',
@@ -139,5 +153,5 @@ function printTable(findings: readonly Alert[], outcome: string, { print }: CliC
       )
     print('')
   }
-  print(`${rows.length} ${rows.length === 1 ? 'finding' : 'findings'}; the walk was ${outcome}`)
+  print(`${rows.length} ${rows.length === 1 ? 'finding' : 'findings'}; ${walkWords[outcome]}`)
 }

@@ -1,18 +1,11 @@
 // The commands, their options, and what their outcomes are to a shell. What a command does is in
-// the file of its name.
+// the file of its name, loaded when it is run: what the demo brings along (mail server, simulator)
+// would be half of the service's start.
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import packageJson from '../../package.json' with { type: 'json' }
 import { FileError } from '../yaml-file.ts'
-import { check } from './check.ts'
 import type { CliContext, ExitCode } from './context.ts'
-import { demo } from './demo.ts'
-import { load } from './load.ts'
-import { notifyTest } from './notify-test.ts'
-import { poll } from './poll.ts'
-import { run } from './run.ts'
-import { printSchema } from './schema.ts'
-import { simulate } from './simulate.ts'
-import { testRules } from './test-rules.ts'
 
 /** Runs one command line (without node and the script). Never rejects. */
 export async function runCommand(args: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -42,6 +35,7 @@ function exitCodeOf(error: unknown, context: CliContext): ExitCode {
 function createProgram(context: CliContext, exitWith: (code: ExitCode) => void): Command {
   const program = new Command('fleetwarden')
     .description('Watches a fleet behind the Partner API and tells on-call staff what needs help.')
+    .version(packageJson.version, '--version', 'print the version')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.print(text.trimEnd()),
@@ -54,7 +48,10 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
     .command('run')
     .description('the service: walks the fleet on its schedule, alerts, serves metrics')
     .addOption(config())
-    .action(async (options: { config: string }) => exitWith(await run(options, context)))
+    .action(async (options: { config: string }) => {
+      const { run } = await import('./run.ts')
+      exitWith(await run(options, context))
+    })
 
   program
     .command('demo')
@@ -62,10 +59,16 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
     .option('--users <n>', 'how many simulated users', wholeNumber(1), 300)
     .option('--seed <n>', 'another fleet', wholeNumber(0), 7)
     .option('--speed <n>', 'how many times as fast as life', wholeNumber(1), 60)
-    .option('--port <n>', 'the inbox page; the others take the next ones (0: any)', wholeNumber(0), 9470)
-    .action(async (options: { users: number; seed: number; speed: number; port: number }) =>
-      exitWith(await demo(options, context)),
+    .option(
+      '--port <n>',
+      'the inbox page; the others take the next ones (0: any)',
+      wholeNumber(0, 65_533),
+      9470,
     )
+    .action(async (options: { users: number; seed: number; speed: number; port: number }) => {
+      const { demo } = await import('./demo.ts')
+      exitWith(await demo(options, context))
+    })
 
   program
     .command('poll')
@@ -74,21 +77,28 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
     .addOption(config())
     .option('--dry-run', 'neither reads nor writes the database, and tells nobody', false)
     .option('--json', 'findings as one JSON document', false)
-    .action(async (options: { config: string; dryRun: boolean; json: boolean }) =>
-      exitWith(await poll(options, context)),
-    )
+    .action(async (options: { config: string; dryRun: boolean; json: boolean }) => {
+      const { poll } = await import('./poll.ts')
+      exitWith(await poll(options, context))
+    })
 
   program
     .command('check')
     .description('configuration, rules and templates: all errors at once')
     .addOption(config())
-    .action(async (options: { config: string }) => exitWith(await check(options, context)))
+    .action(async (options: { config: string }) => {
+      const { check } = await import('./check.ts')
+      exitWith(await check(options, context))
+    })
 
   program
     .command('test-rules')
     .description('unit tests for rules')
     .argument('<files...>', 'rules/*.test.yaml')
-    .action(async (files: string[]) => exitWith(await testRules(files, context)))
+    .action(async (files: string[]) => {
+      const { testRules } = await import('./test-rules.ts')
+      exitWith(await testRules(files, context))
+    })
 
   program
     .command('notify-test')
@@ -96,6 +106,8 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
     .requiredOption('--receiver <name>', 'a receiver of the configuration')
     .addOption(config())
     .action(async (options: { config: string; receiver: string }) => {
+      const { load } = await import('./load.ts')
+      const { notifyTest } = await import('./notify-test.ts')
       const { config } = await load(options.config, context)
       exitWith(await notifyTest({ ...context, receiver: options.receiver, config }))
     })
@@ -104,13 +116,16 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
     .command('schema')
     .description('JSON Schema for editors')
     .argument('<what>', '`config`, `rules` or `rule-tests`')
-    .action((what: string) => exitWith(printSchema(what, context)))
+    .action(async (what: string) => {
+      const { printSchema } = await import('./schema.ts')
+      exitWith(printSchema(what, context))
+    })
 
   program
     .command('simulate')
     .description('the simulated partner API alone')
     .option('--users <n>', 'how many', wholeNumber(0), 1000)
-    .option('--port <n>', '0: any', wholeNumber(0), 9480)
+    .option('--port <n>', '0: any', wholeNumber(0, 65_535), 9480)
     .option('--host <address>', 'where to listen', '127.0.0.1')
     .option('--seed <n>', 'another fleet', wholeNumber(0), 7)
     .option('--latency-ms <n>', 'of each answer', wholeNumber(0), 0)
@@ -124,6 +139,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
     .option('--client-id <id>', 'credentials that it accepts', 'demo-client')
     .option('--client-secret <secret>', 'credentials that it accepts', 'demo-secret')
     .action(async (options) => {
+      const { simulate } = await import('./simulate.ts')
       await simulate({ ...options, requestsPerSecond: options.requestsPerSecond ?? null }, context)
       exitWith(0)
     })
@@ -131,10 +147,11 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   return program
 }
 
-function wholeNumber(least: number): (text: string) => number {
+function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (Number.isSafeInteger(value) && value >= least) return value
-    throw new InvalidArgumentError(`It is not a whole number from ${least} on.`)
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return value
+    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`
+    throw new InvalidArgumentError(`It is not a whole number ${range}.`)
   }
 }

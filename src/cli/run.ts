@@ -10,7 +10,8 @@ import { load } from './load.ts'
 
 export async function run({ config: file }: { config: string }, context: CliContext): Promise<ExitCode> {
   const { config, rules, warnings } = await load(file, context)
-  const logger = createLogger({ level: config.log.level, destination: context.logDestination })
+  const destination = { write: (line: string) => context.print(line.trimEnd()) }
+  const logger = createLogger({ level: config.log.level, destination })
   for (const warning of warnings) logger.warn({ ...warning }, 'Rule file is suspicious')
   const { version } = packageJson
   const app = await createApp(config, {

@@ -156,7 +156,7 @@ const httpSchema = z
       .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
     public_url: text(publicBaseUrl)
       .optional()
-      .describe('What users reach this service by, for links in messages.'),
+      .describe('Where customers come back to after they resolved a problem at the partner.'),
   })
   .register(refusedKeys, { keys: { access: '`http.access` is not supported yet' } })
 
