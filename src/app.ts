@@ -78,6 +78,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       transport,
       organisationId: config.partner.orgId,
       onOddField: telemetry.oddField,
+      onClockSkew: telemetry.clockSkew,
     })
 
     const lastState = await storage.loadWalkState()
@@ -244,6 +245,9 @@ function nullIfUnread(error: unknown): null {
 
 function alertsOf(rules: RuleSet): { alertname: string; severity: string }[] {
   const all = [...rules.deviceRules, ...rules.userRules, ...rules.fleetRules, ...rules.serviceRules]
-  const builtIn = ['DeviceNoData', 'AlertLimitReached'].map((alertname) => ({ alertname, severity: 'warning' }))
+  const builtIn = ['DeviceNoData', 'AlertLimitReached'].map((alertname) => ({
+    alertname,
+    severity: 'warning',
+  }))
   return [...all.map(({ alert, severity }) => ({ alertname: alert, severity })), ...builtIn]
 }

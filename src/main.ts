@@ -1,8 +1,13 @@
 // argv → command; signals → one AbortSignal; the outcome → process.exitCode. Nothing else.
 
+import { enableCompileCache } from 'node:module'
 import process from 'node:process'
-import { runCommand } from './cli/program.ts'
+import { fileURLToPath } from 'node:url'
 import { systemClock } from './clock.ts'
+
+// What was compiled once is a quarter of the time to start. Beside the packages, where only whoever
+// installed them can write; where nobody can, every start compiles.
+enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/fleetwarden', import.meta.url)))
 
 const stop = new AbortController()
 let stoppedAt = 0
@@ -22,6 +27,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 // A reader that went away (`… | head`) is no reason to end with a stack trace.
 process.stdout.on('error', () => stop.abort())
 
+const { runCommand } = await import('./cli/program.ts')
 process.exitCode = await runCommand(process.argv.slice(2), {
   env: process.env,
   nodeVersion: process.version,

@@ -170,19 +170,33 @@ export interface AlertCount {
 
 /** Beyond `most` combinations, the severity of new ones is called `other`. */
 export function countAlerts(all: Iterable<CountedAlert>, most: number): readonly AlertCount[] {
-  const counts = new Map<string, { alertname: string; severity: string; state: string; count: number }>()
+  const counts: { -readonly [Key in keyof AlertCount]: AlertCount[Key] }[] = []
+  // By name, severity and state: joining them to one key would cost more than all of the counting.
+  const found = new Map<string, Map<string, Map<string, (typeof counts)[number]>>>()
   for (const { labels, state } of all) {
     const alertname = labels['alertname'] ?? ''
     let severity = labels['severity'] ?? ''
-    let key = `${alertname}\n${severity}\n${state}`
+    let known = found.get(alertname)?.get(severity)?.get(state)
     // A severity may be a template, and so anything.
-    if (counts.size >= most && !counts.has(key)) {
+    if (known === undefined && counts.length >= most) {
       severity = 'other'
-      key = `${alertname}\n${severity}\n${state}`
+      known = found.get(alertname)?.get(severity)?.get(state)
     }
-    const known = counts.get(key)
-    if (known === undefined) counts.set(key, { alertname, severity, state, count: 1 })
-    else known.count += 1
+    if (known === undefined) {
+      known = { alertname, severity, state, count: 0 }
+      counts.push(known)
+      innerMap(innerMap(found, alertname), severity).set(state, known)
+    }
+    known.count += 1
   }
-  return [...counts.values()]
+  return counts
+}
+
+function innerMap<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  let map = maps.get(key)
+  if (map === undefined) {
+    map = new Map()
+    maps.set(key, map)
+  }
+  return map
 }

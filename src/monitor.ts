@@ -160,18 +160,19 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   }
 
   function devicesInTrouble(): readonly DeviceInTrouble[] {
-    const devices: DeviceInTrouble[] = []
-    for (const alerts of book.activeBySubject()) {
-      let device: DeviceSubject | null = null
-      // Its alerts are evaluated together, but for one that is about the others.
-      let lastReadAt = Number.NEGATIVE_INFINITY
-      for (const { subject, evaluatedAt, labels } of alerts.values()) {
+    const devices: { -readonly [Key in keyof DeviceInTrouble]: DeviceInTrouble[Key] }[] = []
+    for (const alerts of book.activeByUser()) {
+      const firstOfUser = devices.length
+      for (const { subject, evaluatedAt, labels } of alerts) {
         // What is only worth knowing waits for the walk: it must not take the turn of what is broken.
         if (subject.kind !== 'device' || labels['severity'] === 'info') continue
-        device = subject
-        lastReadAt = Math.max(lastReadAt, evaluatedAt)
+        let at = firstOfUser
+        while (at < devices.length && !isSame(devices[at], subject)) at++
+        const known = devices[at]
+        // Its alerts are evaluated together, but for one that is about the others.
+        if (known === undefined) devices.push({ ...subject, lastReadAt: evaluatedAt })
+        else known.lastReadAt = Math.max(known.lastReadAt, evaluatedAt)
       }
-      if (device !== null) devices.push({ ...device, lastReadAt })
     }
     return devices
   }
@@ -237,6 +238,10 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   }
 
   return { walk, devicesInTrouble, recheck, watchService, lastWalk: () => state.last }
+}
+
+function isSame(one: DeviceSubject | undefined, other: DeviceSubject): boolean {
+  return one?.deviceId === other.deviceId && one.deviceType === other.deviceType
 }
 
 function outcomeOf({

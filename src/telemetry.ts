@@ -28,6 +28,7 @@ export interface Telemetry {
   request(event: RequestEvent): void
   unread(unread: Unread): void
   oddField(field: string): void
+  clockSkew(): void
   unknown(alertname: string, reason: UnknownReason): void
   linkFailed(error: unknown): void
   layoutRefused(refused: { readonly receiver: string; readonly index: number; readonly answer: string }): void
@@ -97,6 +98,7 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
       }
     },
     oddField: (field) => metrics.oddField(field),
+    clockSkew: () => metrics.clockSkew(),
     unknown(alertname, reason) {
       if (reason !== 'rule_error') return metrics.ruleUnknown(alertname, reason)
       metrics.ruleFailed(alertname)

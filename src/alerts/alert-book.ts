@@ -9,7 +9,7 @@
 // It never decides what an evaluation means (lifecycle.ts) nor who is told (notify/).
 
 import type { DeviceType } from '../fleet/device.ts'
-import { type Alert, alertKey, type Subject, subjectKey, type TransitionReason } from './alert.ts'
+import { type Alert, alertKey, type Subject, type TransitionReason } from './alert.ts'
 import {
   type AlertBirth,
   advance,
@@ -37,10 +37,10 @@ export interface RuleEvaluation {
 }
 
 export interface AlertBook {
-  /** Active alerts of one subject by rule id; undefined when there are none, as with most devices. */
-  activeOn(subject: string): ReadonlyMap<string, Alert> | undefined
-  /** The same of every subject that has any. */
-  activeBySubject(): IterableIterator<ReadonlyMap<string, Alert>>
+  /** Active alerts about one subject, one for each rule at most; none for most devices. */
+  activeOn(subject: Subject): readonly Alert[]
+  /** Active alerts about users and devices, those of one user together. */
+  activeByUser(): IterableIterator<readonly Alert[]>
   get(key: string): Alert | undefined
   byFingerprint(fingerprint: string): Alert | undefined
   all(): IterableIterator<Alert>
@@ -179,15 +179,15 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
   }
 
   return {
-    activeOn: (subject) => saved.activeBySubject.get(subject),
-    activeBySubject: () => saved.activeBySubject.values(),
+    activeOn: saved.activeOn,
+    activeByUser: () => saved.activeByUser.values(),
     get: current,
     byFingerprint: (print) => saved.byFingerprint.get(print),
     all: () => saved.byKey.values(),
     size: () => saved.byKey.size,
     activeOfRule: (ruleId) => (saved.activeByRule.get(ruleId) ?? 0) + (begunByRule.get(ruleId) ?? 0),
-    userIds: () => saved.subjectsByUser.keys(),
-    devicesOf: (userId) => [...(saved.subjectsByUser.get(userId)?.values() ?? [])].flatMap(asDevice),
+    userIds: () => saved.activeByUser.keys(),
+    devicesOf: (userId) => devicesIn(saved.activeByUser.get(userId) ?? none),
     evaluate,
     end(key, at, reason) {
       const before = current(key)
@@ -215,8 +215,18 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
   }
 }
 
-function asDevice(subject: Subject): { deviceType: DeviceType; deviceId: string }[] {
-  return subject.kind === 'device' ? [{ deviceType: subject.deviceType, deviceId: subject.deviceId }] : []
+const none: readonly Alert[] = []
+
+/** The devices that these alerts are about, each once. */
+function devicesIn(alerts: readonly Alert[]): { deviceType: DeviceType; deviceId: string }[] {
+  const devices: { deviceType: DeviceType; deviceId: string }[] = []
+  for (const { subject } of alerts) {
+    if (subject.kind !== 'device') continue
+    const { deviceType, deviceId } = subject
+    const isKnown = devices.some((known) => known.deviceId === deviceId && known.deviceType === deviceType)
+    if (!isKnown) devices.push({ deviceType, deviceId })
+  }
+  return devices
 }
 
 function isActive(alert: Alert | undefined): boolean {
@@ -227,56 +237,58 @@ function isActive(alert: Alert | undefined): boolean {
 function createIndex() {
   const byKey = new Map<string, Alert>()
   const byFingerprint = new Map<string, Alert>()
-  const activeBySubject = new Map<string, Map<string, Alert>>()
+  // A user has few alerts, so they are searched: a map for each device would take more than its alerts.
+  const activeByUser = new Map<string, Alert[]>()
+  const activeByGroup = new Map<string, Alert[]>()
   const activeByRule = new Map<string, number>()
-  const subjectsByUser = new Map<string, Map<string, Subject>>()
+
+  function owned({ subject }: Alert): { readonly alerts: Map<string, Alert[]>; readonly owner: string } {
+    return subject.kind === 'fleet'
+      ? { alerts: activeByGroup, owner: subject.group }
+      : { alerts: activeByUser, owner: subject.userId }
+  }
 
   return {
     byKey: byKey as ReadonlyMap<string, Alert>,
     byFingerprint: byFingerprint as ReadonlyMap<string, Alert>,
-    activeBySubject: activeBySubject as ReadonlyMap<string, ReadonlyMap<string, Alert>>,
+    activeByUser: activeByUser as ReadonlyMap<string, readonly Alert[]>,
     activeByRule: activeByRule as ReadonlyMap<string, number>,
-    subjectsByUser: subjectsByUser as ReadonlyMap<string, ReadonlyMap<string, Subject>>,
+
+    activeOn(subject: Subject): readonly Alert[] {
+      if (subject.kind === 'fleet') return activeByGroup.get(subject.group) ?? none
+      const alerts = activeByUser.get(subject.userId)
+      return alerts === undefined ? none : alerts.filter((alert) => isAbout(alert, subject))
+    },
 
     add(alert: Alert): void {
       byKey.set(alert.key, alert)
       const active = isActive(alert)
       if (active || !byFingerprint.has(alert.fingerprint)) byFingerprint.set(alert.fingerprint, alert)
       if (!active) return
-      const subject = subjectKey(alert.subject)
-      inner(activeBySubject, subject).set(alert.ruleId, alert)
+      const { alerts, owner } = owned(alert)
+      const others = alerts.get(owner)
+      if (others === undefined) alerts.set(owner, [alert])
+      else others.push(alert)
       activeByRule.set(alert.ruleId, (activeByRule.get(alert.ruleId) ?? 0) + 1)
-      if (alert.subject.kind !== 'fleet')
-        inner(subjectsByUser, alert.subject.userId).set(subject, alert.subject)
     },
 
     remove(alert: Alert): void {
       byKey.delete(alert.key)
       if (byFingerprint.get(alert.fingerprint) === alert) byFingerprint.delete(alert.fingerprint)
       if (alert.state === 'resolved') return
-      const subject = subjectKey(alert.subject)
-      deleteInner(activeBySubject, subject, alert.ruleId)
-      const left = (activeByRule.get(alert.ruleId) ?? 1) - 1
-      if (left === 0) activeByRule.delete(alert.ruleId)
-      else activeByRule.set(alert.ruleId, left)
-      if (alert.subject.kind !== 'fleet' && !activeBySubject.has(subject)) {
-        deleteInner(subjectsByUser, alert.subject.userId, subject)
-      }
+      const { alerts, owner } = owned(alert)
+      const left = (alerts.get(owner) ?? none).filter((other) => other !== alert)
+      if (left.length === 0) alerts.delete(owner)
+      else alerts.set(owner, left)
+      const leftOfRule = (activeByRule.get(alert.ruleId) ?? 1) - 1
+      if (leftOfRule === 0) activeByRule.delete(alert.ruleId)
+      else activeByRule.set(alert.ruleId, leftOfRule)
     },
   }
 }
 
-function inner<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
-  let map = maps.get(key)
-  if (map === undefined) {
-    map = new Map()
-    maps.set(key, map)
-  }
-  return map
-}
-
-function deleteInner<V>(maps: Map<string, Map<string, V>>, key: string, innerKey: string): void {
-  const map = maps.get(key)
-  map?.delete(innerKey)
-  if (map?.size === 0) maps.delete(key)
+/** `about`: of the same user as the alert. */
+function isAbout({ subject }: Alert, about: Subject): boolean {
+  if (about.kind !== 'device' || subject.kind !== 'device') return subject.kind === about.kind
+  return subject.deviceId === about.deviceId && subject.deviceType === about.deviceType
 }

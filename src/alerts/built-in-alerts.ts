@@ -4,6 +4,7 @@
 //                       say whether it still should. Ends when the device is seen, or the alert ends.
 //   AlertLimitReached   a rule holds for more subjects than its limit; the surplus is told of here.
 
+import { deviceName } from '../fleet/device.ts'
 import type { RuleBase } from '../rules/rule.ts'
 import { type Alert, isFiring, type Subject, subjectKey } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
@@ -68,7 +69,7 @@ export function createBuiltInAlerts(book: AlertBook, newEpisode: () => string): 
     holds: boolean,
     content: () => Pick<AlertBirth, 'labels' | 'annotations' | 'affected'>,
   ): void {
-    const isActive = book.activeOn(subjectKey(subject))?.has(ruleId) ?? false
+    const isActive = book.activeOn(subject).some((alert) => alert.ruleId === ruleId)
     if (!holds && !isActive) return
     book.evaluate({
       ruleId,
@@ -103,13 +104,15 @@ function isUnseen(alert: Alert, patience: (ruleId: string) => number | undefined
 
 function noDataOf(alert: Alert): Pick<AlertBirth, 'labels' | 'annotations' | 'affected'> {
   const { alertname = '', ...inherited } = alert.labels
-  const { manufacturer = 'unknown', device_type: type = 'device' } = inherited
+  const { manufacturer = 'unknown' } = inherited
+  const name =
+    alert.subject.kind === 'device' ? deviceName({ type: alert.subject.deviceType, manufacturer }) : 'device'
   return {
     // Every other label is inherited, so that it goes to whoever owns the alert that it is about.
     labels: { ...inherited, alertname: 'DeviceNoData', rule: alertname },
     affected: alert.affected,
     annotations: {
-      summary: `${manufacturer} ${type.replaceAll('_', ' ')} cannot be seen: whether ${alertname} is over is not known`,
+      summary: `${name} cannot be seen: whether ${alertname} is over is not known`,
       description: `${alertname} fires, and since then the device could not be read (${alert.noData?.reason}).`,
     },
   }

@@ -9,7 +9,7 @@ import type { UnknownReason, Verdict } from '../fleet/verdict.ts'
 import type { Walk } from '../fleet/walk.ts'
 import { createFleetCounts, type FleetCounts, type FleetGroup, fleetGroup } from '../rules/fleet-count.ts'
 import type { Decision, DeviceRule, FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
-import { type AffectedParty, type Alert, type Labels, type Subject, subjectKey } from './alert.ts'
+import type { AffectedParty, Alert, Labels, Subject } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
 import { createBuiltInAlerts, deviceNoDataId, isBuiltIn } from './built-in-alerts.ts'
 import { fingerprint } from './fingerprint.ts'
@@ -109,7 +109,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
       deviceType: device.type,
       deviceId: device.id,
     }
-    const active = book.activeOn(subjectKey(subject))
+    const active = book.activeOn(subject)
     if (device.deleted_at !== null) {
       unseen(active, observedAt, 'deleted')
       return
@@ -118,31 +118,33 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     const applying = rulesFor(device.type)
     for (const rule of applying) {
       const verdict = rule.condition(scope)
-      if (verdict === false && !active?.has(rule.id)) continue
+      const isActive = isAmong(active, rule)
+      if (verdict === false && !isActive) continue
       conclude(rule, scope, {
         verdict,
         subject,
         at: observedAt,
-        isActive: active?.has(rule.id) ?? false,
+        isActive,
         identify: (labels) => deviceLabels(rule.alert, { device, user, labels }),
         affected: () => affectedParty(user, device),
       })
     }
-    if (active !== undefined) endInapplicable(active, applying, observedAt)
+    if (active.length > 0) endInapplicable(active, applying, observedAt)
   }
 
   function aboutUser(user: User, at: number): void {
     const subject = { kind: 'user', userId: user.id } as const
-    const active = book.activeOn(subjectKey(subject))
+    const active = book.activeOn(subject)
     const scope = { user, now: at }
     for (const rule of rules.userRules) {
       const verdict = rule.condition(scope)
-      if (verdict === false && !active?.has(rule.id)) continue
+      const isActive = isAmong(active, rule)
+      if (verdict === false && !isActive) continue
       conclude(rule, scope, {
         verdict,
         subject,
         at,
-        isActive: active?.has(rule.id) ?? false,
+        isActive,
         identify: (labels) => userLabels(rule.alert, { user, labels }),
         affected: () => affectedParty(user, null),
       })
@@ -203,23 +205,19 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
   }
 
   /** The rule is still loaded, but no longer for this type of device. */
-  function endInapplicable(
-    active: ReadonlyMap<string, Alert>,
-    applying: readonly DeviceRule[],
-    at: number,
-  ): void {
-    for (const [ruleId, alert] of active) {
+  function endInapplicable(active: readonly Alert[], applying: readonly DeviceRule[], at: number): void {
+    for (const { key, ruleId } of active) {
       const applies = ruleId === deviceNoDataId || applying.some((rule) => rule.id === ruleId)
-      if (!applies) book.end(alert.key, at, 'rule_changed')
+      if (!applies) book.end(key, at, 'rule_changed')
     }
   }
 
   function unseenDevice(subject: DeviceSubject, at: number, why: UnseenReason): void {
-    unseen(book.activeOn(subjectKey(subject)), at, why)
+    unseen(book.activeOn(subject), at, why)
   }
 
-  function unseen(active: ReadonlyMap<string, Alert> | undefined, at: number, why: UnseenReason): void {
-    for (const alert of active?.values() ?? []) withoutReading(alert, at, why)
+  function unseen(active: readonly Alert[], at: number, why: UnseenReason): void {
+    for (const alert of active) withoutReading(alert, at, why)
   }
 
   function withoutReading(alert: Alert, at: number, verdict: Verdict | 'deleted'): void {
@@ -236,7 +234,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
   }
 
   function unseenUser(userId: string, at: number, why: UnseenReason): void {
-    unseen(book.activeOn(subjectKey({ kind: 'user', userId })), at, why)
+    unseen(book.activeOn({ kind: 'user', userId }), at, why)
     for (const watched of book.devicesOf(userId)) {
       unseenDevice({ kind: 'device', userId, ...watched }, at, why)
     }
@@ -274,7 +272,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
   ): void {
     const { verdict, clear, scope } = counts.decide(group, { walk, now: at })
     const subject = { kind: 'fleet', group: group.key } as const
-    const isActive = book.activeOn(subjectKey(subject))?.has(rule.id) ?? false
+    const isActive = isAmong(book.activeOn(subject), rule)
     if (verdict === false && !isActive) return
     conclude(rule, scope, {
       verdict,
@@ -299,7 +297,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
         verdict: rule.condition(scope),
         subject,
         at,
-        isActive: book.activeOn(subjectKey(subject))?.has(rule.id) ?? false,
+        isActive: isAmong(book.activeOn(subject), rule),
         identify: (labels) => fleetLabels(rule.alert, { group: {}, labels }),
         affected: () => nobody,
       })
@@ -324,6 +322,11 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     service,
     endRemovedRules,
   }
+}
+
+function isAmong(active: readonly Alert[], { id }: RuleBase): boolean {
+  // Almost always there is none to search.
+  return active.length > 0 && active.some((alert) => alert.ruleId === id)
 }
 
 function deviceCount(user: User, type: DeviceType): number | null {

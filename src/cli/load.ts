@@ -2,7 +2,7 @@ import { readFile as readFileBytes } from 'node:fs/promises'
 import { relative } from 'node:path'
 import { type Config, loadConfig } from '../config.ts'
 import type { RuleSet } from '../rules/rule.ts'
-import { lintRules, loadRules, type RuleFile } from '../rules/rule-file.ts'
+import { loadAndLintRules, type RuleFile } from '../rules/rule-file.ts'
 import { FileError, type FileProblem } from '../yaml-file.ts'
 import type { CliContext } from './context.ts'
 
@@ -48,7 +48,7 @@ export async function loadRuleFiles(paths: readonly string[]): Promise<Omit<Load
     }
   }
   if (problems.length > 0) throw new FileError(problems)
-  return { ruleFiles, rules: loadRules(ruleFiles), warnings: lintRules(ruleFiles) }
+  return { ruleFiles, ...loadAndLintRules(ruleFiles) }
 }
 
 export function readFile(path: string): Promise<string> {

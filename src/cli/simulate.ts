@@ -24,8 +24,8 @@ const minuteMs = 60_000
 
 /**
  * Runs the simulator until the signal aborts, and prints how to use it. Unless the fleet is to be
- * healthy, devices break and heal by themselves, and each such event is printed. Rejects when the port
- * is taken (the server's error, with its `code`) or the options make no fleet (RangeError).
+ * healthy, devices break and heal by themselves, and each such event is printed. Rejects when it cannot
+ * listen (SimulatorAddressError) or the options make no fleet (RangeError).
  */
 export async function simulate(
   options: SimulateOptions,

@@ -9,6 +9,14 @@ import type { Secret } from '../secret.ts'
 export const deviceTypes = ['heat_pump', 'electric_vehicle', 'inverter', 'wallbox'] as const
 export type DeviceType = (typeof deviceTypes)[number]
 
+/** What people call them: one, and many. */
+export const deviceTypeWords: Readonly<Record<DeviceType, readonly [one: string, many: string]>> = {
+  heat_pump: ['heat pump', 'heat pumps'],
+  electric_vehicle: ['electric vehicle', 'electric vehicles'],
+  inverter: ['inverter', 'inverters'],
+  wallbox: ['wallbox', 'wallboxes'],
+}
+
 /** How a field's value is held, and its type in a rule. Instants are milliseconds since 1970. */
 export type FieldType = 'string' | 'double' | 'bool' | 'timestamp'
 
@@ -87,6 +95,31 @@ export interface DeviceIdentity {
   readonly type: DeviceType
   readonly manufacturer: string
   readonly model: string
+}
+
+/** In words: `Daikin heat pump`, or `heat pump` where the manufacturer is not told. */
+export function deviceName({ type, manufacturer }: Pick<DeviceIdentity, 'type' | 'manufacturer'>): string {
+  return [manufacturer, deviceTypeWords[type][0]].filter(isTold).join(' ')
+}
+
+/**
+ * The devices that have these labels, in words: `Daikin heat pumps`, `inverters in price zone AT`.
+ * What is not told is left out, and other labels are ignored, so that it may be no more than `devices`.
+ */
+export function deviceGroupName(labels: Readonly<Record<string, string | undefined>>): string {
+  const { manufacturer = '', model = '', device_type: type = '', price_zone: zone } = labels
+  // Some models carry their maker's name already.
+  const maker = model.toLowerCase().startsWith(manufacturer.toLowerCase()) ? '' : manufacturer
+  const things = isDeviceType(type) ? deviceTypeWords[type][1] : 'devices'
+  return [maker, model, things, isTold(zone) ? `in price zone ${zone}` : ''].filter(isTold).join(' ')
+}
+
+export function isDeviceType(text: string): text is DeviceType {
+  return Object.hasOwn(deviceTypeWords, text)
+}
+
+function isTold(text: string | undefined): boolean {
+  return text !== undefined && text !== '' && text !== 'unknown'
 }
 
 export type Device = DeviceIdentity &

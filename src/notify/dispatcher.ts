@@ -17,7 +17,7 @@ import type { Route } from '../config.ts'
 import { type DedupDecision, decide } from './dedup.ts'
 import { createLane, integrationKey, type Lane, type QueuedMessage } from './lane.ts'
 import type { Integration, LinkSource, Notification, SendOutcome } from './notification.ts'
-import { groupKey, groupLabels } from './route.ts'
+import { createGroupKeys, groupLabels } from './route.ts'
 import type { DedupEntry, GroupTimer, NotifyStore, OutboxRow } from './store.ts'
 
 export interface Dispatcher {
@@ -79,6 +79,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   const storedTimers = new Map((await store.loadGroupTimers()).map((timer) => [timer.groupKey, timer]))
   const told = createToldLog(await store.loadDedupEntries())
   const alarm = createAlarm(clock)
+  const keyOf = createGroupKeys(route)
   let enabled = false
   /** Delivered, but the write that remembers it failed: tried again until it works. */
   const unsaved: DedupEntry[] = []
@@ -117,14 +118,14 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   }
 
   function groupOf(alert: Alert): Group | undefined {
-    return groups.get(groupKey(groupLabels(alert.labels, route)))
+    return groups.get(keyOf(alert.labels))
   }
 
   function place(alert: Alert): void {
-    const labels = groupLabels(alert.labels, route)
-    const key = groupKey(labels)
+    const key = keyOf(alert.labels)
     let group = groups.get(key)
     if (group === undefined) {
+      const labels = groupLabels(alert.labels, route)
       const firstAt = (alert.firedAt ?? alert.evaluatedAt) + route.groupWaitMs
       const timer = storedTimers.get(key) ?? { groupKey: key, nextFlushAt: firstAt, flushed: false }
       group = { key, labels, members: new Map(), timer }

@@ -8,8 +8,9 @@
 
 import { type Alert, isFiring, type TransitionReason } from '../alerts/alert.ts'
 import { formatDuration } from '../duration.ts'
-import type { DeviceType } from '../fleet/device.ts'
+import { deviceGroupName, deviceTypeWords, isDeviceType } from '../fleet/device.ts'
 import type { UnknownReason } from '../fleet/verdict.ts'
+import { fleetGroupLabels } from '../rules/rule.ts'
 import { type Moment, moment, plainText, webUrl, withoutWord } from './message-text.ts'
 import type { AlertLink, LinkSource, Notification, NotificationReason } from './notification.ts'
 
@@ -267,20 +268,13 @@ function recovered(alert: Alert): boolean {
   return alert.resolvedReason === 'condition'
 }
 
-const deviceWords: Readonly<Record<DeviceType, readonly [one: string, many: string]>> = {
-  heat_pump: ['heat pump', 'heat pumps'],
-  electric_vehicle: ['electric vehicle', 'electric vehicles'],
-  inverter: ['inverter', 'inverters'],
-  wallbox: ['wallbox', 'wallboxes'],
-}
-
 function title(alerts: readonly Alert[]): string {
   const counts = new Map<string, { count: number; words: readonly [string, string] }>()
   for (const { subject } of alerts) {
     const kind = subject.kind === 'device' ? subject.deviceType : subject.kind
     const words =
       subject.kind === 'device'
-        ? deviceWords[subject.deviceType]
+        ? deviceTypeWords[subject.deviceType]
         : subject.kind === 'user'
           ? (['customer', 'customers'] as const)
           : (['fleet alert', 'fleet alerts'] as const)
@@ -301,14 +295,14 @@ function title(alerts: readonly Alert[]): string {
 function topic({ groupLabels }: Notification): string {
   const { alertname, ...rest } = groupLabels
   const others = Object.entries(rest)
-    .filter(([, value]) => value !== '')
+    .filter(([name, value]) => value !== '' && !(value === 'unknown' && isGroupLabel(name)))
     .map(([name, value]) => readableLabel(name, value))
   const about = [alertname, others.length === 0 ? '' : `(${others.join(', ')})`].filter(Boolean).join(' ')
   return plainText(about === '' ? 'Fleet alerts' : `Fleet alert: ${about}`, longest.name)
 }
 
 function readableLabel(name: string, value: string): string {
-  if (name === 'device_type') return isDeviceType(value) ? deviceWords[value][1] : value
+  if (name === 'device_type') return isDeviceType(value) ? deviceTypeWords[value][1] : value
   return name === 'manufacturer' || name === 'model' ? value : `${name}=${value}`
 }
 
@@ -316,7 +310,7 @@ function readableLabel(name: string, value: string): string {
 function what(alert: Alert): string {
   switch (alert.subject.kind) {
     case 'device': {
-      const [word] = deviceWords[alert.subject.deviceType]
+      const [word] = deviceTypeWords[alert.subject.deviceType]
       const maker = manufacturer(alert)
       const model = alert.affected.model ?? ''
       // Some models carry their maker's name already.
@@ -326,9 +320,10 @@ function what(alert: Alert): string {
     case 'user':
       return 'Customer'
     case 'fleet': {
-      const { alertname: _rule, severity: _severity, ...about } = alert.labels
-      const words = Object.entries(about).map(([name, value]) => readableLabel(name, value))
-      return plainText(words.join(' '), longest.name)
+      // Labels that a rule writes itself (`area`, say) name nothing; `rule` is AlertLimitReached's.
+      const { rule = '' } = alert.labels
+      const isGroup = Object.keys(alert.labels).some(isGroupLabel)
+      return plainText(isGroup ? deviceGroupName(alert.labels) : rule, longest.name)
     }
     default:
       return alert.subject satisfies never
@@ -356,8 +351,8 @@ function highestSeverity(alerts: readonly Alert[]): string {
   return severities.find((severity) => found.has(severity)) ?? plainText(other, longest.word)
 }
 
-function isDeviceType(value: string): value is DeviceType {
-  return Object.hasOwn(deviceWords, value)
+function isGroupLabel(name: string): boolean {
+  return fleetGroupLabels.some((label) => label === name)
 }
 
 function userIdOf({ subject }: Alert): string | null {

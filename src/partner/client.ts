@@ -26,6 +26,8 @@ export interface PartnerClientOptions {
   /** Null: asked for once through /auth/me. */
   readonly organisationId: string | null
   readonly onOddField?: OnOddField
+  /** See DeviceSource. */
+  readonly onClockSkew?: () => void
 }
 
 /** Devices of one type of one user. */
@@ -78,7 +80,7 @@ const segments = {
 
 export function createPartnerClient(options: PartnerClientOptions): PartnerClient {
   const { transport } = options
-  const onOddField = options.onOddField ?? (() => {})
+  const { onOddField = () => {}, onClockSkew = () => {} } = options
   let organisation = options.organisationId
   /** The path of the organisation, encoded; empty until its id is known. */
   let root = organisation === null ? '' : rootOf(organisation)
@@ -159,7 +161,7 @@ export function createPartnerClient(options: PartnerClientOptions): PartnerClien
     const endpoint = segments[type].list
     const path = `${await userPath(userId, signal)}/${endpoint}`
     const { values, receivedAt } = await list({ endpoint, path, subject: userId }, signal)
-    const source: DeviceSource = { type, observedAt: receivedAt, isSingle: false, onOddField }
+    const source: DeviceSource = { type, observedAt: receivedAt, isSingle: false, onOddField, onClockSkew }
     const readings: DeviceReading[] = []
     const malformed: Malformed[] = []
     const ids = new Set<string>()
@@ -182,7 +184,8 @@ export function createPartnerClient(options: PartnerClientOptions): PartnerClien
     const path = `${await devicePath(address, signal)}${query}`
     const answer = await transport.text({ endpoint, path, subject: userId }, signal)
     const observedAt = answer.receivedAt
-    const decoded = decodeDevice(parse(answer, endpoint), { type, observedAt, isSingle: true, onOddField })
+    const source: DeviceSource = { type, observedAt, isSingle: true, onOddField, onClockSkew }
+    const decoded = decodeDevice(parse(answer, endpoint), source)
     if (decoded instanceof Malformed) throw malformedAnswer(endpoint, decoded.reason)
     if (decoded.id !== deviceId) throw malformedAnswer(endpoint, 'another id than was asked for')
     return { device: decoded, observedAt }

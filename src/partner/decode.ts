@@ -21,6 +21,8 @@ export interface DeviceSource {
   /** Only the answer of a single device says what is pending: see `actions`. */
   readonly isSingle: boolean
   readonly onOddField: OnOddField
+  /** Told when a state is from so far in the future that some clock must be wrong. */
+  readonly onClockSkew?: () => void
 }
 
 type Raw = Readonly<Record<string, unknown>>
@@ -36,7 +38,7 @@ export function decodeDevice(value: unknown, source: DeviceSource): Device | Mal
   const raw = value
   const id = usableId(raw['id'])
   if (id === null) return new Malformed('no usable id')
-  const { type, observedAt, onOddField: odd } = source
+  const { type, onOddField: odd } = source
   const model = isRecord(raw['device_model']) ? raw['device_model'] : noRecord
   const isAuthenticated = bool(raw['is_authenticated'], 'is_authenticated', odd)
   return {
@@ -56,11 +58,11 @@ export function decodeDevice(value: unknown, source: DeviceSource): Device | Mal
     lifecycle_state: string(raw['lifecycle_state'], 'lifecycle_state', odd),
     lifecycle_error: string(raw['lifecycle_error'], 'lifecycle_error', odd),
     action_needed: bool(raw['action_needed'], 'action_needed', odd),
-    current_state_last_updated_at: pastInstant(
+    current_state_last_updated_at: stateInstant(
       raw['current_state_last_updated_at'] ??
         raw['charge_state_last_updated_at'] ??
         raw['charge_state_last_updated'],
-      { field: 'current_state_last_updated_at', observedAt, odd },
+      source,
     ),
     last_monitoring_executed_at: instant(
       raw['last_monitoring_executed_at'],
@@ -327,14 +329,11 @@ function instant(value: unknown, field: string, odd: OnOddField): number | null 
   return parsed ?? strange(field, odd)
 }
 
-/** Manufacturers' clocks run ahead: what is said to be of later than now is of now. */
-function pastInstant(
-  value: unknown,
-  { field, observedAt, odd }: { field: string; observedAt: number; odd: OnOddField },
-): number | null {
-  const at = instant(value, field, odd)
+/** Manufacturers' clocks run ahead: a state that is said to be of later than now is of now. */
+function stateInstant(value: unknown, { observedAt, onOddField, onClockSkew }: DeviceSource): number | null {
+  const at = instant(value, 'current_state_last_updated_at', onOddField)
   if (at === null || at <= observedAt) return at
-  if (at - observedAt > tolerableSkewMs) odd(field)
+  if (at - observedAt > tolerableSkewMs) onClockSkew?.()
   return observedAt
 }
 

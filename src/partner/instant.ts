@@ -5,8 +5,9 @@ const earliestYear = 1900
  * An ISO 8601 datetime to milliseconds since 1970, null if it is none: `2026-11-03T10:15:30`, with
  * an optional fraction (cut to milliseconds) and an optional offset (`Z`, `+01:00`, `+0100`, `+01`).
  * Without one it is UTC: the zone of this machine never matters. Impossible dates are null, and so
- * are years before 1900, which stand for "never" where they are seen. Written by hand since a walk reads millions of these, and
- * Date.parse takes `2026-02-30` for March and a missing offset for local time.
+ * are years before 1900, which stand for "never" where they are seen. Written by hand since a walk
+ * reads millions of these, and Date.parse takes `2026-02-30` for March and a missing offset for
+ * local time.
  */
 export function parseInstant(text: string): number | null {
   const year = digits(text, 0, 4)

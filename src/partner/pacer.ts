@@ -39,17 +39,23 @@ interface Waiter {
 
 // What is sent exactly at the limit arrives above it whenever the network bunches it up.
 const shareOfLimit = 0.99
-const earlyMs = 20
+const earlyMs = 40
 const slowestRate = 0.2
-const lowerBy = 0.9
-// From 0.9 of the rate that was too high back up to it in six seconds, and from the bottom to the
-// configured rate in ten minutes.
+// One that strays costs a second's worth of a percent; when there are many the limit is lower than
+// what is sent.
+const lowerAfterStray = 0.98
+const lowerAfterMany = 0.9
+// In steps of the rate that was too high, not of the configured one, which may be any number: from
+// 0.9 of that rate up to it in four seconds, and ever faster the longer there is no other 429.
 const creepPerSecond = 1 / 60
-const creepOfLimitPerSecond = 1 / 600
+const creepDoublesAfterSeconds = 10
 const strayShare = 0.05
-const shareMemory = 64
+const shortestMemory = 64
 const pauseWithoutRetryAfterMs = 1_000
 const measureMs = 1_000
+const shortestMeasureMs = 20
+const idleMs = 100
+const fewestMeasured = 20
 
 export function createPacer({ clock, requestsPerSecond, patienceMs, lifetime }: PacerOptions): Pacer {
   const fullRate = requestsPerSecond * shareOfLimit
@@ -60,17 +66,20 @@ export function createPacer({ clock, requestsPerSecond, patienceMs, lifetime }: 
 
   /** The rate after it was lowered last, and what it has crept up per second since. */
   let lowered: { readonly rate: number; readonly at: number; readonly creep: number } | null = null
-  /** Share of 429 among the last answers: their mean at first, then an exponential one. */
+  /** Share of 429 among the answers of the last second or so: their mean at first, then an exponential one. */
   let throttledShare = 0
   let answers = 0
-  /** Requests in this second and in the one before it, for what the rate really was. */
+  /** Requests in this second and in the one before it, since the last idle moment: see measuredRate. */
   let windowAt = dueAt
+  let sentLastAt = dueAt
   let sentInWindow = 0
   let sentBefore = 0
 
   function rateAt(now: number): number {
     if (lowered === null) return fullRate
-    const rate = lowered.rate + (lowered.creep * (now - lowered.at)) / 1_000
+    // While nothing may be sent, nothing is learned.
+    const seconds = Math.max(0, now - Math.max(lowered.at, pausedUntil)) / 1_000
+    const rate = lowered.rate + lowered.creep * seconds * (1 + seconds / creepDoublesAfterSeconds)
     if (rate < fullRate) return rate
     lowered = null
     return fullRate
@@ -82,11 +91,16 @@ export function createPacer({ clock, requestsPerSecond, patienceMs, lifetime }: 
 
   function grant(now: number): void {
     dueAt = Math.max(dueAt, now) + 1_000 / rateAt(now)
-    if (now - windowAt >= measureMs) {
-      sentBefore = now - windowAt < 2 * measureMs ? sentInWindow : 0
+    if (now - sentLastAt > idleMs) {
+      windowAt = now
+      sentBefore = 0
+      sentInWindow = 0
+    } else if (now - windowAt >= measureMs) {
+      sentBefore = sentInWindow
       sentInWindow = 0
       windowAt = now
     }
+    sentLastAt = now
     sentInWindow++
   }
 
@@ -142,25 +156,29 @@ export function createPacer({ clock, requestsPerSecond, patienceMs, lifetime }: 
   }
 
   function answered(wasThrottled: boolean): void {
-    answers = Math.min(answers + 1, shareMemory)
+    answers = Math.min(answers + 1, Math.max(shortestMemory, rateAt(clock.monotonic())))
     throttledShare += ((wasThrottled ? 1 : 0) - throttledShare) / answers
+  }
+
+  /** What was really sent per second while there was something to send, Infinity where too little was sent to say. */
+  function measuredRate(now: number): number {
+    if (sentBefore + sentInWindow < fewestMeasured) return Number.POSITIVE_INFINITY
+    const elapsedMs = Math.max(now - windowAt, shortestMeasureMs)
+    return Math.max(sentBefore, (sentInWindow * 1_000) / elapsedMs)
   }
 
   function throttled(sentAt: number, retryAfterMs: number | null): void {
     const now = clock.monotonic()
     answered(true)
+    const isStray = throttledShare <= strayShare
     // Requests that were under way when the rate was lowered say nothing about the lower rate.
     if (lowered === null || sentAt >= lowered.at) {
-      const elapsed = now - windowAt
-      const measured = Math.max(
-        sentBefore,
-        elapsed > measureMs / 4 ? (sentInWindow * 1_000) / elapsed : sentInWindow,
-      )
-      const tooHigh = Math.min(rateAt(now), Math.max(measured, slowestRate))
-      const creep = Math.max(tooHigh * creepPerSecond, fullRate * creepOfLimitPerSecond)
-      lowered = { rate: Math.max(tooHigh * lowerBy, Math.min(slowestRate, fullRate)), at: now, creep }
+      const tooHigh = Math.min(rateAt(now), measuredRate(now))
+      const creep = Math.max(tooHigh * creepPerSecond, slowestRate)
+      const rate = tooHigh * (isStray ? lowerAfterStray : lowerAfterMany)
+      lowered = { rate: Math.max(rate, Math.min(slowestRate, fullRate)), at: now, creep }
     }
-    if (throttledShare > strayShare) {
+    if (!isStray) {
       pausedUntil = Math.max(pausedUntil, now + (retryAfterMs ?? pauseWithoutRetryAfterMs))
     }
   }

@@ -25,7 +25,7 @@ export class PartnerError extends Error {
   readonly wasSent: boolean
 
   constructor({ kind, endpoint, status, problem, detail, wasSent, cause }: PartnerErrorDetails) {
-    super(`partner API, ${endpoint}: ${problem}`, cause === undefined ? {} : { cause })
+    super(`partner API (${endpoint}): ${problem}`, cause === undefined ? {} : { cause })
     this.kind = kind
     this.endpoint = endpoint
     this.status = status ?? null

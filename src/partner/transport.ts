@@ -12,7 +12,7 @@
 
 import type { Clock } from '../clock.ts'
 import { Secret } from '../secret.ts'
-import { type Breaker, createBreaker, type Pass } from './breaker.ts'
+import { createBreaker, type Pass } from './breaker.ts'
 import { createExchange, isSuccess, type RawAnswer, type RawRequest, type RawStream } from './exchange.ts'
 import { createPacer, retryAfterMs } from './pacer.ts'
 import { PartnerError, statusError } from './partner-error.ts'
@@ -75,9 +75,10 @@ export interface Transport {
   text(call: Call, signal: AbortSignal): Promise<Answer>
   /** A 2xx answer as it arrives. What happens after its beginning is not tried again. */
   stream(call: Call, signal: AbortSignal): Promise<StreamedAnswer>
-  /** True for URLs to which the bearer token may be sent. */
-  isOwnUrl(url: URL): boolean
-  /** Calls a URL of the partner's host as it stands, with the bearer token: see resolution links. */
+  /**
+   * Calls a URL as it stands, with the bearer token: see resolution links. Only one of the partner's
+   * host: any other is refused, and nothing is sent.
+   */
   textOf(url: URL, call: Omit<Call, 'path'>, signal: AbortSignal): Promise<Answer>
   /** The rate that is allowed at present: the configured one, or less after 429. */
   requestsPerSecond(): number
@@ -104,6 +105,8 @@ interface Attempted extends Omit<Call, 'path'> {
   /** Whether sending it twice does no harm. */
   readonly isRepeatable: boolean
 }
+
+type Send<A> = (request: RawRequest, signal: AbortSignal) => Promise<A>
 
 export function createTransport(options: TransportOptions): Transport {
   const { clock, credentials } = options
@@ -158,60 +161,33 @@ export function createTransport(options: TransportOptions): Transport {
   async function run<A extends RawAnswer>(
     call: Attempted,
     signal: AbortSignal,
-    send: (request: RawRequest, signal: AbortSignal) => Promise<A>,
+    send: Send<A>,
     fixedHeaders?: string[],
   ): Promise<A> {
-    const body = call.body === undefined ? null : JSON.stringify(call.body)
     let retries = 0
     let throttledRetries = 0
     let isRenewed = false
     for (;;) {
       if (signal.aborted) throw signal.reason
-      let headers = fixedHeaders
       let token: Secret | null = null
-      if (headers === undefined) {
+      if (fixedHeaders === undefined) {
         const current = tokens.current()
         token = current instanceof Secret ? current : await orAborted(current, signal)
-        headers = bearerHeaders(token)
       }
-      if (body !== null) headers = [...headers, 'content-type', 'application/json']
-      const request = {
-        endpoint: call.endpoint,
-        method: call.method ?? 'GET',
-        path: call.rootPath,
-        headers,
-        body,
-      } as const
-
-      const pass = await enter(call.endpoint, signal)
-      const sentAt = clock.monotonic()
-      let outcome: A | PartnerError
-      try {
-        outcome = await send(request, signal)
-      } catch (error) {
-        if (!(error instanceof PartnerError)) {
-          breaker.leave(pass, 'abandoned', '')
-          throw error
-        }
-        outcome = error
-      }
-      options.onRequest?.({
-        endpoint: call.endpoint,
-        code: outcome instanceof PartnerError ? outcome.kind : String(outcome.status),
-        durationMs: clock.monotonic() - sentAt,
-      })
-      report(breaker, { pass, outcome, subject: call.subject ?? call.endpoint })
+      const headers = token === null ? (fixedHeaders ?? commonHeaders) : bearerHeaders(token)
+      const { outcome, sentAt } = await attempt({ call, headers, signal, send })
 
       if (outcome instanceof PartnerError) {
-        const mayRepeat = call.isRepeatable || !outcome.wasSent
         const isPassing = outcome.kind === 'network' || outcome.kind === 'timeout'
+        const mayRepeat = call.isRepeatable || !outcome.wasSent
         if (!isPassing || !mayRepeat || retries >= mostRetries) throw outcome
         await clock.sleep(backoffMs(retries++), signal)
         continue
       }
+
       const { status } = outcome
+      const askedMs = isSuccess(status) ? null : retryAfterMs(outcome, clock.now())
       if (status === 429) {
-        const askedMs = retryAfterMs(outcome, clock.now())
         pacer.throttled(sentAt, askedMs)
         const waitMs = Math.max(askedMs ?? 0, backoffMs(throttledRetries))
         if (throttledRetries++ >= mostThrottledRetries || waitMs > patienceMs)
@@ -228,11 +204,52 @@ export function createTransport(options: TransportOptions): Transport {
         isRenewed = true
         continue
       }
-      if ((status < 500 && status !== 408) || !call.isRepeatable || retries >= mostRetries)
+      const isPassing = status >= 500 || status === 408
+      if (!isPassing || !call.isRepeatable || retries >= mostRetries)
         throw statusError(call.endpoint, status, outcome.text)
-      const askedMs = Math.min(retryAfterMs(outcome, clock.now()) ?? 0, patienceMs)
-      await clock.sleep(Math.max(askedMs, backoffMs(retries++)), signal)
+      await clock.sleep(Math.max(Math.min(askedMs ?? 0, patienceMs), backoffMs(retries++)), signal)
     }
+  }
+
+  /** One request, past the breaker and the pacer; a failure of the partner's is a value. */
+  async function attempt<A extends RawAnswer>({
+    call,
+    headers,
+    signal,
+    send,
+  }: {
+    call: Attempted
+    headers: string[]
+    signal: AbortSignal
+    send: Send<A>
+  }): Promise<{ readonly outcome: A | PartnerError; readonly sentAt: number }> {
+    const { endpoint, body } = call
+    const request: RawRequest = {
+      endpoint,
+      method: call.method ?? 'GET',
+      path: call.rootPath,
+      headers: body === undefined ? headers : [...headers, 'content-type', 'application/json'],
+      body: body === undefined ? null : JSON.stringify(body),
+    }
+    const pass = await enter(endpoint, signal)
+    const sentAt = clock.monotonic()
+    let outcome: A | PartnerError
+    try {
+      outcome = await send(request, signal)
+    } catch (error) {
+      if (!(error instanceof PartnerError)) {
+        breaker.leave(pass, 'abandoned', '')
+        throw error
+      }
+      outcome = error
+    }
+    breaker.leave(pass, isFault(outcome) ? 'failure' : 'success', call.subject ?? endpoint)
+    options.onRequest?.({
+      endpoint,
+      code: outcome instanceof PartnerError ? outcome.kind : String(outcome.status),
+      durationMs: clock.monotonic() - sentAt,
+    })
+    return { outcome, sentAt }
   }
 
   /** Waits for the breaker and the pacer, and for neither if nothing is to be waited for. */
@@ -278,7 +295,6 @@ export function createTransport(options: TransportOptions): Transport {
       const { chunks } = await run<RawStream>(attempted(call, prefix + call.path), signal, exchange.stream)
       return { chunks, receivedAt: clock.now() }
     },
-    isOwnUrl: (url) => url.origin === base.origin,
     textOf(url, call, signal) {
       if (url.origin !== base.origin) {
         const problem = 'the URL lies on another host, which must not see the token'
@@ -300,15 +316,10 @@ export function createTransport(options: TransportOptions): Transport {
 // Proxies that compress whatever is not declined would make every answer unreadable.
 const commonHeaders = ['accept', 'application/json', 'accept-encoding', 'identity']
 
-function report(
-  breaker: Breaker,
-  { pass, outcome, subject }: { pass: Pass; outcome: RawAnswer | PartnerError; subject: string },
-): void {
-  const isFailure =
-    outcome instanceof PartnerError
-      ? outcome.kind === 'network' || outcome.kind === 'timeout'
-      : outcome.status >= 500
-  breaker.leave(pass, isFailure ? 'failure' : 'success', subject)
+/** Whether the service failed, whatever the request was. */
+function isFault(outcome: RawAnswer | PartnerError): boolean {
+  if (outcome instanceof PartnerError) return outcome.kind === 'network' || outcome.kind === 'timeout'
+  return outcome.status >= 500
 }
 
 function parseToken(text: string): IssuedToken {

@@ -32,8 +32,7 @@ export class UserList {
   /** False: this user is in the list already, and nothing was added. */
   add(user: User): boolean {
     if (this.#ids.add(hash53(user.id, this.#seed)) > 1) return false
-    if (user.external_user_id !== null && user.external_user_id !== '')
-      this.#externalIds?.add(hash53(user.external_user_id, this.#seed))
+    if (user.external_user_id !== null) this.#externalIds?.add(hash53(user.external_user_id, this.#seed))
     this.#rows.push(toRow(user))
     this.#size++
     if (this.#rows.length === usersPerBlock) {

@@ -231,8 +231,9 @@ function select(recordNode: ASTNode, name: string, node: ASTNode, context: Conte
   const root = recordNode.op === 'id' && Object.hasOwn(context.variables, recordNode.args)
   if (root) context.reads.add(`${recordNode.args}.${name}`)
   const isRootVariable = root && !context.loops.some((loop) => loop.name === recordNode.args)
-  const raw = isRootVariable ? readField(recordNode.args, name) : readFieldOf(record.run, name)
-  const { missingValue } = field
+  const { missingValue, derive } = field
+  const stored = isRootVariable ? readField(recordNode.args, name) : readFieldOf(record.run, name)
+  const raw = derive === undefined ? stored : derived(record.run, derive)
   const run: Run =
     missingValue === undefined
       ? raw
@@ -264,6 +265,13 @@ function readFieldOf(record: Run, name: string): Run {
   return (scope) => {
     const owner = record(scope)
     return typeof owner === 'object' ? fieldValue(owner, name) : unknownOf(owner)
+  }
+}
+
+function derived(record: Run, derive: (record: object) => string): Run {
+  return (scope) => {
+    const owner = record(scope)
+    return typeof owner === 'object' ? derive(owner) : unknownOf(owner)
   }
 }
 

@@ -5,7 +5,7 @@
 // numbers are bounds, and a verdict is given only when it is the same at all of them: a walk that
 // failed in part neither raises nor ends an alert about the fleet.
 
-import type { DeviceType } from '../fleet/device.ts'
+import type { Device, DeviceType } from '../fleet/device.ts'
 import type { Verdict } from '../fleet/verdict.ts'
 import type { Walk } from '../fleet/walk.ts'
 import type { DeviceScope, FleetGroupLabel, FleetRule, FleetScope } from './rule.ts'
@@ -77,7 +77,24 @@ export function createFleetCounts(rule: FleetRule): FleetCounts {
   const tallies = new Map<string, Tally>()
   const unreadByType = new Map<DeviceType, number>()
   const otherGroup = fleetGroup(by, Object.fromEntries(by.map((label) => [label, other])))
+  // Making the key of a group takes as long as a device's rules, so it is made once for each group.
+  const tallyByValues = new Map<string, Tally>()
   let overflowed = 0
+
+  function tallyOfDevice(device: Device): Tally {
+    let values = ''
+    // With their lengths, so that no two groups look the same here.
+    for (const label of by) {
+      const value = groupLabel(label, device)
+      values += `${value.length}:${value}`
+    }
+    const known = tallyByValues.get(values)
+    if (known !== undefined) return known
+    const tally = tallyOf(Object.fromEntries(by.map((label) => [label, groupLabel(label, device)])))
+    // Each device that ends up in `other` is to be counted as such.
+    if (tally.group.key !== otherGroup.key) tallyByValues.set(values, tally)
+    return tally
+  }
 
   function tallyOf(labels: Readonly<Record<string, string>>): Tally {
     const key = groupKey(by, labels)
@@ -105,7 +122,7 @@ export function createFleetCounts(rule: FleetRule): FleetCounts {
   return {
     add(scope) {
       if (!deviceTypes.includes(scope.device.type)) return
-      const tally = tallyOf(groupLabels(scope))
+      const tally = tallyOfDevice(scope.device)
       tally.total++
       const verdict = rule.count(scope)
       if (verdict === true) tally.matching++
@@ -167,11 +184,17 @@ function agreement(scopes: readonly FleetScope[], ask: (scope: FleetScope) => Ve
   return verdicts.every((verdict) => verdict === verdicts[0]) ? verdicts[0] : undefined
 }
 
-function groupLabels({ device }: DeviceScope): Readonly<Record<FleetGroupLabel, string>> {
-  return {
-    manufacturer: device.manufacturer,
-    model: device.model,
-    device_type: device.type,
-    price_zone: device.price_zone ?? 'unknown',
+function groupLabel(label: FleetGroupLabel, device: Device): string {
+  switch (label) {
+    case 'manufacturer':
+      return device.manufacturer
+    case 'model':
+      return device.model
+    case 'device_type':
+      return device.type
+    case 'price_zone':
+      return device.price_zone ?? 'unknown'
+    default:
+      return label satisfies never
   }
 }

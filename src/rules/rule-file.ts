@@ -41,9 +41,17 @@ export interface RuleFile {
 
 /** Throws FileError with all problems of all files. */
 export function loadRules(files: readonly RuleFile[]): RuleSet {
-  const { ruleSet, problems } = readRules(files)
+  return loadAndLintRules(files).rules
+}
+
+/** loadRules and lintRules in one reading. */
+export function loadAndLintRules(files: readonly RuleFile[]): {
+  readonly rules: RuleSet
+  readonly warnings: readonly FileProblem[]
+} {
+  const { ruleSet, problems, warnings } = readRules(files)
   if (problems.length > 0) throw new FileError(problems)
-  return ruleSet
+  return { rules: ruleSet, warnings }
 }
 
 /** What is allowed in these files but most likely not meant. Of rules that loadRules refuses it says nothing. */

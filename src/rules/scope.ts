@@ -1,7 +1,14 @@
 // What an expression may read: the variables of each kind of rule and the types of their fields.
 // Made from the tables of src/fleet, so that a field is declared once.
 
-import { deviceFields, deviceTypes, type FieldType } from '../fleet/device.ts'
+import {
+  type DeviceIdentity,
+  deviceFields,
+  deviceGroupName,
+  deviceName,
+  deviceTypes,
+  type FieldType,
+} from '../fleet/device.ts'
 import { energyContractFields, userFields } from '../fleet/user.ts'
 import { walkFields } from '../fleet/walk.ts'
 import type { FleetGroupLabel } from './rule.ts'
@@ -29,6 +36,8 @@ export interface Field {
   readonly missingValue?: string
   /** All values that it can have: a comparison with another one is a typing error. */
   readonly values?: readonly string[]
+  /** Not held in the record but made from it; always known. */
+  readonly derive?: (record: object) => string
 }
 
 /** The variables in scope of an expression. */
@@ -50,6 +59,7 @@ const deviceRecord: RecordType = {
     type: { type: 'string', values: deviceTypes },
     manufacturer: { type: 'string' },
     model: { type: 'string' },
+    name: { type: 'string', derive: (device) => deviceName(device as DeviceIdentity) },
     actions: { type: { kind: 'list', element: actionType } },
     ...fieldsOf(deviceFields),
     connection_status: status,
@@ -93,6 +103,8 @@ export const userVariables: Variables = { user: { type: userRecord }, now }
 
 export const serviceVariables: Variables = { walk: { type: walkRecord }, now }
 
+type FleetGroupLabels = Readonly<Partial<Record<FleetGroupLabel, string>>>
+
 // One object for all rules with the same `by`: expressions are checked in an environment of each.
 const fleetVariablesByName = new Map<string, Variables>()
 
@@ -114,7 +126,10 @@ export function fleetVariables(by: readonly FleetGroupLabel[]): Variables {
       type: {
         kind: 'record',
         name: groupName,
-        fields: Object.fromEntries(by.map((label) => [label, { type: 'string' as const }])),
+        fields: {
+          ...Object.fromEntries(by.map((label) => [label, { type: 'string' as const }])),
+          name: { type: 'string', derive: (group) => deviceGroupName(group as FleetGroupLabels) },
+        },
       },
     },
   }

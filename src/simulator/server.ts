@@ -7,7 +7,7 @@
 // Two clocks: `clock` says what time it is in the simulated world (tokens, links, measurements, rate
 // limit), and may run fast or by hand; delays of the network are in real time, since sockets are.
 
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setImmediate } from 'node:timers/promises'
 import { type Clock, systemClock } from '../clock.ts'
 import { Secret } from '../secret.ts'
@@ -70,9 +70,20 @@ export interface RequestCounts {
   snapshot(): Record<string, Record<string, number>>
 }
 
+/** The simulator cannot listen where it should; the message names the options of the command line. */
+export class SimulatorAddressError extends Error {
+  override readonly name = 'SimulatorAddressError'
+  readonly kind: 'port_taken' | 'no_such_port' | 'no_such_address' | 'no_permission' | 'internal'
+
+  constructor(kind: SimulatorAddressError['kind'], message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.kind = kind
+  }
+}
+
 /**
- * Starts the simulator. Rejects with the server's error when the port cannot be had, throws a
- * RangeError for a fleet that cannot be and a FaultError for a fault that is none.
+ * Starts the simulator. Rejects with a SimulatorAddressError when it cannot listen, a RangeError for a
+ * fleet that cannot be and a FaultError for a fault that is none.
  */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
   const { clock, networkClock = systemClock, latencyMs = 0, requestsPerSecond = null } = options
@@ -89,13 +100,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 
   // A client keeps its connections for as long as it likes; a benchmark must not see them closed.
   const server = createServer({ keepAliveTimeout: 120_000 })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
+  await listen(server, host, port)
   const origin = `http://${reachableHost(host)}:${portOf(server.address())}`
   const url = `${origin}${apiPath}`
 
@@ -238,6 +243,41 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
         server.close(() => resolve())
         server.closeAllConnections()
       }),
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    // Throws for a port that is none.
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  }).catch((error: unknown) => {
+    throw addressError(error, host, port)
+  })
+}
+
+function addressError(error: unknown, host: string, port: number): SimulatorAddressError {
+  const failure = (kind: SimulatorAddressError['kind'], message: string) =>
+    new SimulatorAddressError(kind, message, { cause: error })
+  switch (error instanceof Error && 'code' in error ? error.code : undefined) {
+    case 'EADDRINUSE':
+      return failure('port_taken', `port ${port} is taken: choose another with --port`)
+    case 'ERR_SOCKET_BAD_PORT':
+      return failure(
+        'no_such_port',
+        `there is no port ${port}: choose one up to 65535 with --port, 0 for any`,
+      )
+    case 'EACCES':
+      return failure('no_permission', `port ${port} needs privileges: choose one above 1023 with --port`)
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return failure('no_such_address', `this machine has no address ${host}: choose another with --host`)
+    default:
+      return failure('internal', `cannot listen on ${host}, port ${port}`)
   }
 }
 

@@ -53,6 +53,37 @@ describe('a message', () => {
     })
   })
 
+  it.each([
+    [{ manufacturer: 'Daikin', device_type: 'heat_pump', area: 'manufacturer' }, 'X: Daikin heat pumps'],
+    [{ device_type: 'wallbox', price_zone: 'AT', team: 'night' }, 'X: wallboxes in price zone AT'],
+    [{ manufacturer: 'unknown', device_type: 'inverter' }, 'X: inverters'],
+    [{ manufacturer: 'Kia', model: 'unknown' }, 'X: Kia devices'],
+    [{ manufacturer: 'Kia', model: 'Kia EV6' }, 'X: Kia EV6 devices'],
+    [{ manufacturer: 'other', device_type: 'other' }, 'X: other devices'],
+    [{ area: 'service' }, 'X'],
+    [{ rule: 'DeviceUnauthenticated' }, 'X: DeviceUnauthenticated'],
+  ])(
+    'names a fleet alert by what names its group, not by what its rule says of itself: %j',
+    (labels, title) => {
+      const alert = sampleAlert(1, {
+        subject: { kind: 'fleet', group: 'g' },
+        labels: { alertname: 'X', severity: 'critical', ...labels },
+      })
+      expect(message({ firing: [alert] }).title).toBe(title)
+    },
+  )
+
+  it('does not mention a manufacturer that is not told', () => {
+    const alert = sampleAlert(1, { labels: { ...sampleAlert(1).labels, manufacturer: 'unknown' } })
+    const told = message({ firing: [alert], groupLabels: { alertname: 'X', manufacturer: 'unknown' } })
+    expect(told.title).toBe('1 heat pump: DeviceUnauthenticated')
+    expect(told.topic).toBe('Fleet alert: X')
+    expect(told.members[0]?.what).toBe('Heat pump aroTHERM plus')
+    expect(message({ groupLabels: { alertname: 'X', severity: 'unknown' } }).topic).toBe(
+      'Fleet alert: X (severity=unknown)',
+    )
+  })
+
   it('counts further rules instead of naming only the first', () => {
     const other = (n: number, alertname: string) =>
       sampleAlert(n, { labels: { ...sampleAlert(n).labels, alertname } })

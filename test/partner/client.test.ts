@@ -257,6 +257,24 @@ describe('devices', () => {
     await client.devices('u', 'heat_pump', never)
     expect(odd).toEqual(['dhw_temperature'])
   })
+
+  it('tell of states from the future, in a list and alone', async () => {
+    const ahead = { ...heatPump, current_state_last_updated_at: '2990-01-01T00:00:00Z' }
+    const past = { ...heatPump, id: 'other', current_state_last_updated_at: '2020-01-01T00:00:00Z' }
+    const server = await serve((request, response) =>
+      json(response, request.url?.endsWith('/heat-pumps') ? [ahead, past] : ahead),
+    )
+    let skews = 0
+    const client = createPartnerClient({
+      transport: transportTo(server.url),
+      organisationId: 'o',
+      onClockSkew: () => skews++,
+    })
+    await client.devices('u', 'heat_pump', never)
+    expect(skews).toBe(1)
+    await client.device({ userId: 'u', deviceType: 'heat_pump', deviceId: heatPump.id }, never)
+    expect(skews).toBe(2)
+  })
 })
 
 describe('energy contracts', () => {

@@ -3,21 +3,21 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Device, deviceFields } from '../../src/fleet/device.ts'
 import { energyContractFields, type User, userFields } from '../../src/fleet/user.ts'
-import {
-  decodeDevice,
-  decodeEnergyContract,
-  decodeUser,
-  isDeletedUser,
-  type OnOddField,
-} from '../../src/partner/decode.ts'
+import { decodeDevice, decodeEnergyContract, decodeUser, isDeletedUser } from '../../src/partner/decode.ts'
 import { Malformed } from '../../src/partner/json-array-stream.ts'
 import { electricVehicle, heatPump, inverter, observedAt, user } from './sample.ts'
 
 function device(value: unknown, { isSingle = true } = {}) {
   const odd: string[] = []
-  const onOddField: OnOddField = (field) => odd.push(field)
-  const decoded = decodeDevice(value, { type: 'heat_pump', observedAt, isSingle, onOddField })
-  return { decoded: decoded as Device, odd }
+  let skews = 0
+  const decoded = decodeDevice(value, {
+    type: 'heat_pump',
+    observedAt,
+    isSingle,
+    onOddField: (field) => odd.push(field),
+    onClockSkew: () => skews++,
+  })
+  return { decoded: decoded as Device, odd, skews }
 }
 
 function decodedUser(value: unknown) {
@@ -144,11 +144,12 @@ describe('a decoded device', () => {
       device({ id: 'a', current_state_last_updated_at: new Date(observedAt + ms).toISOString() })
     expect(updatedAt(60_000)).toMatchObject({
       decoded: { current_state_last_updated_at: observedAt },
-      odd: [],
+      skews: 0,
     })
     expect(updatedAt(3_600_000)).toMatchObject({
       decoded: { current_state_last_updated_at: observedAt },
-      odd: ['current_state_last_updated_at'],
+      odd: [],
+      skews: 1,
     })
     expect(updatedAt(-60_000).decoded.current_state_last_updated_at).toBe(observedAt - 60_000)
   })

@@ -1,6 +1,11 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createJsonListScanner, JsonListError, Malformed } from '../../src/partner/json-array-stream.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 /** The bytes of a document in pieces that begin at `cuts`. */
 function pieces(document: string, cuts: readonly number[]): Buffer[] {
@@ -107,6 +112,19 @@ describe('the scanner of JSON lists', () => {
     const { elements } = scan(document, everywhere(document), { maximumElementBytes: 50 })
     const tooLarge = new Malformed('larger than an element may be')
     expect(elements).toEqual(['a', tooLarge, tooLarge, 'c'])
+  })
+
+  it('holds no element that grows without end', () => {
+    const scanner = createJsonListScanner()
+    const before = process.memoryUsage().arrayBuffers
+    scanner.push(Buffer.from('["'))
+    for (let n = 0; n < 400; n++) {
+      scanner.push(Buffer.alloc(262_144, 'x'))
+      if (n % 20 === 0) collectGarbage()
+    }
+    collectGarbage()
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10_000_000)
+    expect(scanner.push(Buffer.from('",1]'))).toEqual([new Malformed('larger than an element may be'), 1])
   })
 
   it('takes a large element that comes in one piece with the others', () => {

@@ -38,13 +38,13 @@ describe('pacing', () => {
     const sent = await sendFor(paced({ requestsPerSecond: 100 }), { ms: 3_000, workers: 8 })
     expect(sent.length).toBeGreaterThanOrEqual(296)
     for (const at of sent)
-      expect(sent.filter((other) => other >= at && other < at + 1_000).length).toBeLessThanOrEqual(102)
+      expect(sent.filter((other) => other >= at && other < at + 1_000).length).toBeLessThanOrEqual(104)
   })
 
   it('spaces requests evenly', async () => {
     const sent = await sendFor(paced({ requestsPerSecond: 10 }), { ms: 2_000, workers: 4 })
     const gaps = sent.slice(1).map((at, index) => at - (sent[index] ?? 0))
-    expect(Math.min(...gaps)).toBeGreaterThan(75)
+    expect(Math.min(...gaps)).toBeGreaterThan(55)
     expect(Math.max(...gaps)).toBeLessThan(105)
   })
 
@@ -66,7 +66,7 @@ describe('pacing', () => {
     await clock.advance(3_600_000)
     let atOnce = 0
     while (pacer.take(never) === true) atOnce++
-    expect(atOnce).toBeLessThan(25)
+    expect(atOnce).toBeLessThan(45)
   })
 
   it('lets nobody wait while the rate is not used', () => {
@@ -109,8 +109,8 @@ describe('a 429', () => {
     const sentAt = clock.monotonic()
     pacer.throttled(sentAt, null)
     const lowered = pacer.rate()
-    expect(lowered).toBeGreaterThan(85)
-    expect(lowered).toBeLessThan(92)
+    expect(lowered).toBeGreaterThan(95)
+    expect(lowered).toBeLessThan(98.5)
     pacer.throttled(sentAt - 5, null)
     pacer.throttled(sentAt - 20, null)
     expect(pacer.rate()).toBe(lowered)
@@ -124,11 +124,42 @@ describe('a 429', () => {
     expect(pacer.rate()).toBeCloseTo(99)
   })
 
+  it('that is one of many lowers it by more', async () => {
+    const { clock, pacer } = paced({ requestsPerSecond: 100 })
+    await sendFor({ clock, pacer }, { ms: 2_000, workers: 8 })
+    pacer.throttled(clock.monotonic(), null)
+    expect(pacer.rate()).toBeGreaterThan(85)
+    expect(pacer.rate()).toBeLessThan(92)
+  })
+
   it('lowers what was really sent, when far more was allowed', async () => {
     const { clock, pacer } = paced({ requestsPerSecond: 100_000 })
     await sendFor({ clock, pacer }, { ms: 2_500, workers: 1 })
     pacer.throttled(clock.monotonic(), null)
     expect(pacer.rate()).toBeLessThan(1_001)
+  })
+
+  it('does not take a slow start for the limit', async () => {
+    for (const [requests, ms] of [
+      [1, 0],
+      [30, 5],
+      [10, 30_000],
+    ] as const) {
+      const { clock, pacer } = paced({ requestsPerSecond: 1_000 })
+      for (let n = 0; n < requests; n++) expect(pacer.take(never)).toBe(true)
+      await clock.advance(ms)
+      pacer.throttled(clock.monotonic(), 0)
+      expect(pacer.rate()).toBeGreaterThan(850)
+    }
+  })
+
+  it('does not take an idle time before for the limit', async () => {
+    const { clock, pacer } = paced({ requestsPerSecond: 1_000 })
+    pacer.take(never)
+    await clock.advance(400)
+    for (let n = 0; n < 30; n++) pacer.take(never)
+    pacer.throttled(clock.monotonic(), 0)
+    expect(pacer.rate()).toBeGreaterThan(850)
   })
 
   it('that strays pauses nobody', async () => {

@@ -511,7 +511,7 @@ describe('a 429', () => {
     })
     const transport = transportTo(server.url)
     const first = transport.text(call, never)
-    while (transport.requestsPerSecond() > 50_000) await new Promise((resolve) => setImmediate(resolve))
+    while (transport.requestsPerSecond() > 95_000) await new Promise((resolve) => setImmediate(resolve))
     await Promise.all([first, ...Array.from({ length: 10 }, () => transport.text(call, never))])
     const [throttledAt = 0, ...others] = times
     expect(others).toHaveLength(11)
@@ -626,7 +626,6 @@ describe('a URL of the partner', () => {
     })
     const transport = transportTo(server.url)
     const url = new URL(`${server.url}/cues/7/resolve?secret=x`)
-    expect(transport.isOwnUrl(url)).toBe(true)
     await transport.textOf(url, { endpoint: 'cue-resolve', method: 'POST', body: { a: 1 } }, never)
     expect(server.requests).toEqual(['POST /cues/7/resolve?secret=x'])
     expect(bodies).toEqual(['{"a":1}'])

@@ -8,6 +8,8 @@ import { decodeUser } from '../../src/partner/decode.ts'
 import { UserList } from '../../src/poller/user-list.ts'
 import { user } from '../partner/sample.ts'
 
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 const decoded = decodeUser(user, () => {}) as User
 
 function listOf(users: readonly User[], options: Partial<ConstructorParameters<typeof UserList>[0]> = {}) {
@@ -103,6 +105,3 @@ describe('the user list', () => {
     expect(list.size).toBe(count)
   })
 })
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void

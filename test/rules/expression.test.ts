@@ -355,7 +355,7 @@ describe('mistakes are found when a rule is loaded', () => {
 
   test('a group has the labels that the rule counts by, and no others', () => {
     expect(problem('group.model == "x"', fleetVariables(['manufacturer']))).toBe(
-      '6: group has no field model: it has manufacturer',
+      '6: group has no field model: it has manufacturer, name',
     )
     expect(problem('group.model == "x"', fleetVariables([]))).toMatch(/^6: group has no field model/)
   })

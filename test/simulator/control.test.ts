@@ -126,6 +126,6 @@ describe('the simulate command', () => {
     stop.abort()
     await ended
     const port = Number(new URL(simulator.url).port)
-    await expect(simulate({ ...options, port }, context)).rejects.toMatchObject({ code: 'EADDRINUSE' })
+    await expect(simulate({ ...options, port }, context)).rejects.toMatchObject({ kind: 'port_taken' })
   })
 })

@@ -357,8 +357,20 @@ describe('load', () => {
   })
 })
 
-it('rejects when its port is taken', async () => {
-  const port = Number(new URL(simulator.url).port)
-  const second = startSimulator({ clock, fleet: { seed: 1, users: 1 }, port })
-  await expect(second).rejects.toMatchObject({ code: 'EADDRINUSE' })
+it('says what to do when it cannot listen', async () => {
+  const taken = Number(new URL(simulator.url).port)
+  const failure = (options: Partial<SimulatorOptions>) =>
+    startSimulator({ clock, fleet: { seed: 1, users: 1 }, ...options }).catch((error: unknown) => error)
+  expect(await failure({ port: taken })).toMatchObject({
+    kind: 'port_taken',
+    message: `port ${taken} is taken: choose another with --port`,
+  })
+  expect(await failure({ port: 70_000 })).toMatchObject({
+    kind: 'no_such_port',
+    message: 'there is no port 70000: choose one up to 65535 with --port, 0 for any',
+  })
+  expect(await failure({ host: '192.0.2.1' })).toMatchObject({
+    kind: 'no_such_address',
+    message: 'this machine has no address 192.0.2.1: choose another with --host',
+  })
 })

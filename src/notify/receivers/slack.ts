@@ -6,7 +6,6 @@
 // no reason, log or error. Sources of limits and answers: Slack's block kit reference, its rate
 // limits page, and bolt-js #2509 for the limit on all blocks together.
 
-import type { KnownBlock } from '@slack/types'
 import {
   type FetchFunction,
   IncomingWebhook,
@@ -230,6 +229,10 @@ export function slackPayload(message: Message): IncomingWebhookSendArguments & {
     link_names: false,
   }
 }
+
+type SlackBlock = NonNullable<IncomingWebhookSendArguments['blocks']>[number]
+/** Without the block of any type, among which a misspelt one would pass. */
+type KnownBlock<B = SlackBlock> = B extends { type: infer T } ? (string extends T ? never : B) : never
 
 function layOut(message: Message): KnownBlock[] {
   const head: KnownBlock[] = [
