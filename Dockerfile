@@ -32,5 +32,6 @@ EXPOSE 9469
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9469/-/healthy').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "src/main.ts"]
+# As bin/node24.js does it: half of the memory that V8 would let the young objects of a walk fill.
+ENTRYPOINT ["node", "--max-semi-space-size=16", "src/main.ts"]
 CMD ["run", "--config", "/etc/fleetwarden/fleetwarden.yaml"]

@@ -79,7 +79,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
   }
 
   function user(reading: UserReading, tallies: readonly FleetTally[]): void {
-    const { user, observedAt } = reading
+    const { user, observedAt, readAt } = reading
     for (const one of reading.devices) {
       device(user, one)
       if (one.device.deleted_at !== null || tallies.length === 0) continue
@@ -93,12 +93,12 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
       for (const watched of book.devicesOf(user.id)) {
         if (watched.deviceType !== deviceType || (deviceId !== null && watched.deviceId !== deviceId))
           continue
-        unseenDevice({ kind: 'device', userId: user.id, ...watched }, observedAt, 'poll_failed')
+        unseenDevice({ kind: 'device', userId: user.id, ...watched }, readAt, 'poll_failed')
       }
     }
     for (const { deviceType, deviceId, state } of reading.absent) {
       const why = state === 'deleted' ? 'deleted' : 'device_missing'
-      unseenDevice({ kind: 'device', userId: user.id, deviceType, deviceId }, observedAt, why)
+      unseenDevice({ kind: 'device', userId: user.id, deviceType, deviceId }, readAt, why)
     }
   }
 

@@ -44,6 +44,8 @@ export interface UserReading {
   readonly user: User
   /** When the user record was observed (ms since 1970): the list's arrival. */
   readonly observedAt: number
+  /** When the last of the calls about the devices had ended: the moment of what is unread and absent. */
+  readonly readAt: number
   readonly devices: readonly DeviceReading[]
   readonly unread: readonly UnreadDevices[]
   readonly absent: readonly AbsentDevice[]

@@ -244,6 +244,7 @@ export async function walk(options: WalkOptions): Promise<WalkReport> {
     return {
       user: contracts.read === null ? user : { ...user, energy_contracts: contracts.read },
       observedAt,
+      readAt: clock.now(),
       devices,
       unread: unreadDevices,
       absent,

@@ -197,6 +197,7 @@ function readingAt(
         ? [{ deviceType: type, deviceId: id, state: outcome }]
         : [],
     ),
+    readAt: now,
     contractsUnread: isUnread ? 'server_error' : null,
   }
 }
