@@ -145,7 +145,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
     })
-    metrics.setAlerts(book.all())
 
     let firstWalkEnded = false
 
@@ -159,10 +158,12 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     }
 
     async function watchService(signal: AbortSignal): Promise<void> {
-      while (!signal.aborted) {
+      for (;;) {
+        // Waits first: with many alerts stored, counting them would only hold up the first walk.
+        await clock.sleep(serviceTickMs, signal).catch(() => {})
+        if (signal.aborted) return
         await monitor.watchService()
         metrics.setAlerts(book.all())
-        await clock.sleep(serviceTickMs, signal).catch(() => {})
       }
     }
 

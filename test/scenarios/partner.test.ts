@@ -329,13 +329,12 @@ function firing({ app }: OpenApp): string[] {
   return alerts.map(({ subject }) => (subject.kind === 'device' ? subject.deviceId : subject.kind)).sort()
 }
 
-/** Every change of a device's alert that was ever made. */
+/** Every change of an alert that was ever made, but for those about the service itself. */
 function aboutDevices({ text }: Scrape): string[] {
+  const aboutService = /alertname="(?:PartnerApiUnavailable|Walk\w+)"/
   return text
     .split('\n')
-    .filter(
-      (line) => line.startsWith('fleet_alert_transitions_total{') && !line.includes('PartnerApiUnavailable'),
-    )
+    .filter((line) => line.startsWith('fleet_alert_transitions_total{') && !aboutService.test(line))
 }
 
 function grown(name: string, labels: Record<string, string>, before: Scrape, after: Scrape): number {
