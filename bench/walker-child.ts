@@ -1,0 +1,166 @@
+// One side of a comparison, in a process of its own: the service's own walk as createApp wires it, or
+// the bare loop, which makes the same calls with undici's `request` and does nothing but JSON.parse.
+
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { Pool } from 'undici'
+import { createApp } from '../src/app.ts'
+import { loadRuleFiles, readFile } from '../src/cli/load.ts'
+import { systemClock } from '../src/clock.ts'
+import { createLogger } from '../src/logger.ts'
+import { createMetrics } from '../src/metrics.ts'
+import { answerParent, childOptions, fixedToken, type RuleSelection, serviceConfig } from './harness.ts'
+
+export interface WalkerOptions {
+  readonly side: 'ours' | 'bare'
+  readonly target: Target
+  /** Walked once before anything is measured; without latency, so that it takes seconds. */
+  readonly warmUp: Target | null
+  readonly concurrency: number
+  readonly requestsPerSecond: number
+  /** Decides whether a walk asks for energy contracts, one call more per user. */
+  readonly rules: RuleSelection
+}
+
+export interface Target {
+  readonly url: string
+  readonly organizationId: string
+}
+
+/** One walk. */
+export interface Walked {
+  readonly wallMs: number
+  /** User and system, of all threads. */
+  readonly cpuMs: number
+  /** Peak of the resident set since the process began, bytes. */
+  readonly peakBytes: number
+  readonly users: number
+  readonly alerts: number
+}
+
+type Walk = () => Promise<{ users: number; alerts: number }>
+
+const options = childOptions<WalkerOptions>()
+const open = options.side === 'ours' ? openService : openBareLoop
+if (options.warmUp !== null) {
+  const { walk, close } = await open(options.warmUp)
+  await walk()
+  await close()
+}
+const { walk } = await open(options.target)
+
+answerParent(async (): Promise<Walked> => {
+  globalThis.gc?.()
+  const cpuBefore = process.cpuUsage()
+  const startedAt = performance.now()
+  const { users, alerts } = await walk()
+  const wallMs = performance.now() - startedAt
+  const { user, system } = process.cpuUsage(cpuBefore)
+  return { wallMs, cpuMs: (user + system) / 1_000, peakBytes: peakResidentBytes(), users, alerts }
+})
+process.send?.('ready')
+
+async function openService({ url, organizationId }: Target): Promise<{ walk: Walk; close(): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'fleetwarden-bench-'))
+  process.once('exit', () => void rm(folder, { recursive: true, force: true }))
+  const config = await serviceConfig(
+    {
+      baseUrl: url,
+      organizationId,
+      folder,
+      concurrency: options.concurrency,
+      requestsPerSecond: options.requestsPerSecond,
+      rules: options.rules,
+    },
+    readFile,
+  )
+  const { rules } = await loadRuleFiles(config.ruleFiles)
+  let users = 0
+  const app = await createApp(config, {
+    rules,
+    clock: systemClock,
+    logger: createLogger({ level: 'error', destination: process.stderr }),
+    metrics: createMetrics({
+      clock: systemClock,
+      version: 'bench',
+      revision: 'bench',
+      nodeVersion: process.version,
+    }),
+    onProgress: ({ total }) => {
+      users = total
+    },
+  })
+  return {
+    walk: async () => {
+      const outcome = await app.walkOnce(new AbortController().signal)
+      if (outcome !== 'complete') throw new Error(`the walk was ${outcome}`)
+      return { users, alerts: [...app.alerts()].filter(({ subject }) => subject.kind !== 'fleet').length }
+    },
+    close: async () => {
+      await app.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+interface ListedUser {
+  readonly id: string
+  readonly num_heat_pumps: number
+  readonly num_electric_vehicles: number
+  readonly num_inverters: number
+}
+
+async function openBareLoop({
+  url,
+  organizationId,
+}: Target): Promise<{ walk: Walk; close(): Promise<void> }> {
+  const { origin, pathname } = new URL(url)
+  const pool = new Pool(origin, { connections: options.concurrency, pipelining: 1, allowH2: false })
+  const headers = { authorization: `Bearer ${fixedToken}` }
+
+  async function get(path: string): Promise<unknown> {
+    for (;;) {
+      const answer = await pool.request({ path, method: 'GET', headers })
+      const text = await answer.body.text()
+      if (answer.statusCode === 200) return JSON.parse(text)
+      if (answer.statusCode !== 429) throw new Error(`${path} was answered ${answer.statusCode}`)
+      await systemClock.sleep(Number(answer.headers['retry-after']) * 1_000)
+    }
+  }
+
+  async function walk(): Promise<{ users: number; alerts: number }> {
+    const base = `${pathname}/org/${organizationId}/users`
+    const users = (await get(base)) as readonly ListedUser[]
+    const calls = callsOf(users, base)
+    async function worker(): Promise<void> {
+      for (let next = calls.next(); !next.done; next = calls.next()) await get(next.value)
+    }
+    await Promise.all(Array.from({ length: options.concurrency }, worker))
+    return { users: users.length, alerts: 0 }
+  }
+  return { walk, close: () => pool.destroy() }
+}
+
+/** The calls that our walk makes, too. */
+function* callsOf(users: readonly ListedUser[], base: string): Generator<string, undefined> {
+  for (const user of users) {
+    if (user.num_heat_pumps > 0) yield `${base}/${user.id}/heat-pumps`
+    if (user.num_electric_vehicles > 0) yield `${base}/${user.id}/electric-vehicles`
+    if (user.num_inverters > 0) yield `${base}/${user.id}/inverters`
+    if (options.rules === 'all') yield `${base}/${user.id}/energy-contracts`
+  }
+}
+
+/** VmHWM where there is a /proc; elsewhere what Node knows. */
+function peakResidentBytes(): number {
+  try {
+    const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+    if (kilobytes !== undefined) return Number(kilobytes) * 1_024
+  } catch {
+    // No /proc on this system.
+  }
+  return process.resourceUsage().maxRSS * 1_024
+}
