@@ -47,6 +47,8 @@ export interface App {
   close(): Promise<void>
 }
 
+// While one user's answer is evaluated, another's next request has to be at hand, or sockets stand idle.
+const usersPerSocket = 2
 // After a start, messages wait for the first walk, but not for one that takes hours.
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
@@ -120,7 +122,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           client,
           clock,
           signal,
-          concurrency: config.partner.concurrency,
+          concurrency: config.partner.concurrency * usersPerSocket,
           needs: rules.reads,
           watched: book,
           onUser,

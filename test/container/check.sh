@@ -4,6 +4,8 @@
 # a base image that is made here of Debian's base system and the Node that `npm ci` brought along.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# Tools of the system, which are not on everybody's path.
+export PATH="$PATH:/usr/sbin:/sbin"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
