@@ -10,7 +10,6 @@
 // It knows no field and no path of the API but the token's, and says nothing about devices: every
 // failure is a PartnerError whose kind is the reason why something is unread.
 
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../secret.ts'
 import { createBreaker, type Pass } from './breaker.ts'
@@ -97,8 +96,6 @@ const longestBackoffMs = 8_000
 // given up as unread.
 const patienceMs = 60_000
 const defaultMaximumStreamBytes = 4 * 1_024 ** 3
-// undici watches a socket for two turns of the event loop before it uses it again.
-const turnsUntilSent = 2
 const tokenPath = '/oauth2/token/'
 const tokenEndpoint = 'token'
 
@@ -116,9 +113,6 @@ export function createTransport(options: TransportOptions): Transport {
   const base = new URL(options.baseUrl)
   const prefix = base.pathname.replace(/\/+$/, '')
   const lifetime = new AbortController()
-  // Who waits for a socket has passed neither breaker nor pacer: what those say is of the present.
-  let freeSockets = options.concurrency
-  const waitingForSocket: (() => void)[] = []
   const exchange = createExchange({
     origin: base.origin,
     connections: options.concurrency,
@@ -237,44 +231,25 @@ export function createTransport(options: TransportOptions): Transport {
       headers: body === undefined ? headers : [...headers, 'content-type', 'application/json'],
       body: body === undefined ? null : JSON.stringify(body),
     }
-    if (freeSockets > 0) freeSockets--
-    else await new Promise<void>((resolve) => waitingForSocket.push(resolve))
-    let isSocketTaken = false
+    const pass = await enter(endpoint, signal)
+    const sentAt = clock.monotonic()
     let outcome: A | PartnerError
-    let sentAt: number
     try {
-      if (signal.aborted) throw signal.reason
-      const pass = await enter(endpoint, signal)
-      sentAt = clock.monotonic()
-      try {
-        outcome = await send(request, signal)
-      } catch (error) {
-        if (!(error instanceof PartnerError)) {
-          breaker.leave(pass, 'abandoned', '')
-          throw error
-        }
-        outcome = error
+      outcome = await send(request, signal)
+    } catch (error) {
+      if (!(error instanceof PartnerError)) {
+        breaker.leave(pass, 'abandoned', '')
+        throw error
       }
-      breaker.leave(pass, isFault(outcome) ? 'failure' : 'success', call.subject ?? endpoint)
-      options.onRequest?.({
-        endpoint,
-        code: outcome instanceof PartnerError ? outcome.kind : String(outcome.status),
-        durationMs: clock.monotonic() - sentAt,
-      })
-    } finally {
-      isSocketTaken = passSocketOn()
+      outcome = error
     }
-    // By then the next call is sent: the partner works on it while this answer is looked at.
-    if (isSocketTaken) for (let turn = 0; turn < turnsUntilSent; turn++) await nextTurn()
+    breaker.leave(pass, isFault(outcome) ? 'failure' : 'success', call.subject ?? endpoint)
+    options.onRequest?.({
+      endpoint,
+      code: outcome instanceof PartnerError ? outcome.kind : String(outcome.status),
+      durationMs: clock.monotonic() - sentAt,
+    })
     return { outcome, sentAt }
-  }
-
-  /** True if somebody waited for it. */
-  function passSocketOn(): boolean {
-    const next = waitingForSocket.shift()
-    if (next === undefined) freeSockets++
-    else next()
-    return next !== undefined
   }
 
   /** Waits for the breaker and the pacer, and for neither if nothing is to be waited for. */
