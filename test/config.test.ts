@@ -94,7 +94,7 @@ describe('a good configuration', () => {
           groupIntervalMs: 300_000,
           repeatIntervalMs: 4 * 3_600_000,
         },
-        receivers: [{ name: 'r', slack: [], email: [] }],
+        receivers: [{ name: 'r', slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [] }],
       },
     })
   })
@@ -198,7 +198,13 @@ alerting:
 `)
     ).alerting
     const [receiver] = receivers
-    expect(receiver?.slack.map((s) => [s.apiUrl.reveal(), s.sendResolved, s.showPersonalData])).toEqual([
+    expect(
+      receiver?.slack.map((s) => [
+        s.kind === 'webhook' && s.apiUrl.reveal(),
+        s.sendResolved,
+        s.showPersonalData,
+      ]),
+    ).toEqual([
       ['https://hooks.slack.com/services/global', true, false],
       ['https://hooks.slack.com/services/file', false, true],
     ])

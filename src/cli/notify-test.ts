@@ -78,6 +78,7 @@ async function attempt(
     integration.send(sample, {
       signal: AbortSignal.any([signal, AbortSignal.timeout(attemptTimeoutMs)]),
       delivered: [],
+      receiverData: null,
       linkFor: async () => null,
     })
   const outcome = await send()
@@ -145,6 +146,7 @@ function samples(receiver: string, now: number): readonly Notification[] {
   const common = {
     groupKey: 'notify-test',
     groupLabels: { alertname: 'NotifyTest' },
+    routeKey: '{}',
     receiver,
     at: now,
   }

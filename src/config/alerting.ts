@@ -7,7 +7,6 @@
 
 import { z } from 'zod'
 import { refusedKeys } from '../schema-message.ts'
-import type { Secret } from '../secret.ts'
 import type { YamlPath } from '../yaml-file.ts'
 import {
   refusedInAlerting,
@@ -21,7 +20,6 @@ import {
 import {
   duration,
   fileText,
-  type HostPort,
   hostPort,
   isLoopback,
   mailbox,
@@ -33,6 +31,7 @@ import {
   secretText,
   text,
 } from './fields.ts'
+import type { ReceiverConfig } from './receiver-config.ts'
 
 export interface AlertingConfig {
   readonly route: Route
@@ -46,42 +45,6 @@ export interface Route {
   readonly groupWaitMs: number
   readonly groupIntervalMs: number
   readonly repeatIntervalMs: number
-}
-
-/** Complete: what `global` gives is merged in. */
-export interface ReceiverConfig {
-  readonly name: string
-  readonly slack: readonly SlackConfig[]
-  readonly email: readonly EmailConfig[]
-}
-
-export interface SlackConfig {
-  readonly apiUrl: Secret
-  readonly sendResolved: boolean
-  /** Whether messages may carry names and e-mail addresses of customers. */
-  readonly showPersonalData: boolean
-}
-
-export interface EmailConfig {
-  /** At least one: an address or `Name <address>` each, without control characters, no address twice. */
-  readonly to: readonly string[]
-  /** An address or `Name <address>`, without control characters. */
-  readonly from: string
-  /** Port 465: TLS from the first byte. Any other: STARTTLS. The host has no brackets. */
-  readonly smarthost: HostPort
-  /** What the service calls itself to the server; null: nothing was configured. */
-  readonly hello: string | null
-  /** Null exactly when the password is. */
-  readonly username: string | null
-  readonly password: Secret | null
-  /** Rather no mail than one in the clear. */
-  readonly requireTls: boolean
-  /** PEM of the certificate authorities to trust in the place of the system's; null: the system's. */
-  readonly ca: string | null
-  /** The name in the server's certificate where it is not the host; null: the host. */
-  readonly serverName: string | null
-  readonly sendResolved: boolean
-  readonly showPersonalData: boolean
 }
 
 // --- schema
@@ -316,7 +279,12 @@ export function resolveAlerting({ global, route, receivers }: Alerting): Alertin
     },
     receivers: receivers.map(({ name, slack_configs, email_configs }) => ({
       name,
+      webhook: [],
+      pagerduty: [],
+      alertmanager: [],
       slack: slack_configs.map((slack) => ({
+        kind: 'webhook',
+        template: null,
         apiUrl: given(
           slack.api_url ?? slack.api_url_file ?? global.slack_api_url ?? global.slack_api_url_file,
           'api_url',
@@ -344,6 +312,7 @@ export function resolveAlerting({ global, route, receivers }: Alerting): Alertin
           serverName: tls?.server_name ?? null,
           sendResolved: email.send_resolved,
           showPersonalData: email.show_personal_data,
+          template: null,
         }
       }),
     })),

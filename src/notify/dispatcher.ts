@@ -244,6 +244,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     return {
       groupKey: group.key,
       groupLabels: group.labels,
+      routeKey: '{}',
       receiver: integration.receiver,
       reason: row.reason,
       status: firing.length > 0 ? 'firing' : 'resolved',

@@ -102,7 +102,7 @@ export function createLane(
       signal.addEventListener('abort', () => resolve({ kind: 'retry', reason: 'timeout' }), { once: true })
     })
     const sent = integration
-      .send(message.notification, { signal, delivered: message.row.delivered, linkFor })
+      .send(message.notification, { signal, delivered: message.row.delivered, receiverData: null, linkFor })
       .catch((): SendOutcome => ({ kind: 'retry', reason: 'unexpected error' }))
     try {
       return await Promise.race([sent, givenUp])

@@ -215,6 +215,9 @@ const whyWords: Readonly<Record<NotificationReason, (firing: number, resolved: n
   'all resolved': () => 'Nothing is firing here any more.',
   repeat: () => 'Reminder: told before, still firing.',
   'resolved before delivery': () => 'It fired and ended before a message about it could be delivered.',
+  'silence ended': () => 'It was silenced; the silence is over, and it is still firing.',
+  'resolved while silenced': () => 'It ended while it was silenced.',
+  'acknowledged reminder': () => 'Reminder: acknowledged, and still firing.',
 }
 
 function todo(state: Message['state'], links: boolean, runbook: boolean): string | null {

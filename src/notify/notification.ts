@@ -11,11 +11,19 @@ export type NotificationReason =
   | 'repeat'
   /** It fired, and resolved before any attempt to say so succeeded: told once, as resolved. */
   | 'resolved before delivery'
+  /** Told before, silenced meanwhile, and still firing now that the silence is over. */
+  | 'silence ended'
+  /** What was told and silenced has resolved meanwhile: told quietly. */
+  | 'resolved while silenced'
+  /** Acknowledged some hours ago, and still firing. */
+  | 'acknowledged reminder'
 
 /** One message to one integration of one receiver, about one group of alerts. */
 export interface Notification {
   readonly groupKey: string
   readonly groupLabels: Labels
+  /** Names the route that led here, as Alertmanager does: `{}/{severity="critical"}`. */
+  readonly routeKey: string
   readonly receiver: string
   readonly reason: NotificationReason
   /** `firing` while any member fires. */
@@ -42,15 +50,26 @@ export interface SendContext {
   readonly signal: AbortSignal
   /** Recipients that an earlier attempt at this same message has reached already. */
   readonly delivered: readonly string[]
+  /** What this integration gave back after the last message about this group; null: nothing, or the first. */
+  readonly receiverData: string | null
   readonly linkFor: LinkSource
 }
 
 /** How an attempt ended (alerting-semantics section 9). */
 export type SendOutcome =
-  /** `refused`: recipients that will never get it; the others have it. */
-  | { readonly kind: 'ok'; readonly refused?: readonly string[] }
+  /**
+   * `refused`: recipients that will never get it; the others have it. `receiverData`: to be given back
+   * with the group's next message, such as where in Slack the message stands; holds no secret.
+   */
+  | { readonly kind: 'ok'; readonly refused?: readonly string[]; readonly receiverData?: string }
   /** Worth another attempt. `delivered`: recipients reached so far, who must not get it again. */
-  | { readonly kind: 'retry'; readonly reason: string; readonly delivered?: readonly string[] }
+  | {
+      readonly kind: 'retry'
+      readonly reason: string
+      readonly delivered?: readonly string[]
+      /** As with ok: what was reached before it failed. */
+      readonly receiverData?: string
+    }
   | { readonly kind: 'rate_limited'; readonly retryAfterMs: number | null }
   /** Will not succeed until somebody changes something: the channel is gone, the token is invalid. */
   | { readonly kind: 'permanent'; readonly reason: string }

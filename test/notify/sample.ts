@@ -58,6 +58,7 @@ export function sampleNotification(changes: Partial<Notification> = {}): Notific
   return {
     groupKey: '{}:{alertname="DeviceUnauthenticated", manufacturer="Vaillant"}',
     groupLabels: { alertname: 'DeviceUnauthenticated', manufacturer: 'Vaillant' },
+    routeKey: '{}',
     receiver: 'on-call',
     reason: 'first notification',
     status: firing.length > 0 ? 'firing' : 'resolved',
@@ -72,6 +73,7 @@ export function sampleContext(changes: Partial<SendContext> = {}): SendContext {
   return {
     signal: new AbortController().signal,
     delivered: [],
+    receiverData: null,
     linkFor: async (alert) => ({
       url: `https://fleet.example.com/r/${alert.fingerprint}`,
       validUntil: noon + 60 * minute,

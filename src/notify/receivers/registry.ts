@@ -17,7 +17,9 @@ export function createIntegrations(
   deps: IntegrationDeps,
 ): readonly Integration[] {
   return receivers.flatMap(({ name: receiver, slack, email }) => [
-    ...slack.map((config, index) => createSlackIntegration(config, { receiver, index }, deps)),
+    ...slack.flatMap((config, index) =>
+      config.kind === 'webhook' ? [createSlackIntegration(config, { receiver, index }, deps)] : [],
+    ),
     ...email.map((config, index) => createEmailIntegration(config, { receiver, index }, deps)),
   ])
 }

@@ -13,7 +13,7 @@ import {
   type IncomingWebhookSendArguments,
 } from '@slack/webhook'
 import type { Clock } from '../../clock.ts'
-import type { SlackConfig } from '../../config.ts'
+import type { SlackWebhookConfig } from '../../config.ts'
 import { createMessage, findLinks, type Message, type MessageMember } from '../message.ts'
 import type { Moment } from '../message-text.ts'
 import type { Integration, Notification, SendContext, SendOutcome } from '../notification.ts'
@@ -40,7 +40,7 @@ const linkTimeoutMs = 8_000
 const longestRetryAfterMs = 3_600_000
 
 export function createSlackIntegration(
-  config: SlackConfig,
+  config: SlackWebhookConfig,
   { receiver, index }: { readonly receiver: string; readonly index: number },
   { clock, moreUrl, onLayoutRefused, requestTimeoutMs = 10_000 }: SlackDeps,
 ): Integration {

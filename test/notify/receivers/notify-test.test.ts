@@ -4,7 +4,7 @@ import { createClock } from '../../../src/clock.ts'
 import type { Config } from '../../../src/config.ts'
 import { type MailInbox, startMailInbox } from '../../../src/demo/mail-inbox.ts'
 import { type SlackInbox, slackFaults, startSlackInbox } from '../../../src/demo/slack-inbox.ts'
-import { emailConfig, slackConfig } from './peers.ts'
+import { emailConfig, receiverConfig, slackConfig } from './peers.ts'
 
 const clock = createClock({ factor: 100 })
 
@@ -32,11 +32,11 @@ describe('notify-test', () => {
         },
         receivers: [
           {
-            name: 'on-call',
+            ...receiverConfig('on-call'),
             slack: [slackConfig(slack.webhookUrl('#on-call'), changes.slack)],
             email: [emailConfig(mail.port, changes.email)],
           },
-          { name: 'nobody', slack: [], email: [] },
+          receiverConfig('nobody'),
         ],
       },
     }

@@ -2,7 +2,7 @@
 // peer may give with the outcome it means, and what people would see.
 
 import { createClock, systemClock } from '../../../src/clock.ts'
-import type { EmailConfig, SlackConfig } from '../../../src/config.ts'
+import type { EmailConfig, ReceiverConfig, SlackConfig, SlackWebhookConfig } from '../../../src/config.ts'
 import { startMailInbox } from '../../../src/demo/mail-inbox.ts'
 import { startSlackInbox } from '../../../src/demo/slack-inbox.ts'
 import type { Integration, SendOutcome } from '../../../src/notify/notification.ts'
@@ -46,8 +46,15 @@ export const deps = {
   onLayoutRefused: () => {},
 }
 
-export function slackConfig(url: string, changes: Partial<SlackConfig> = {}): SlackConfig {
-  return { apiUrl: new Secret(url), sendResolved: true, showPersonalData: false, ...changes }
+export function slackConfig(url: string, changes: Partial<SlackWebhookConfig> = {}): SlackWebhookConfig {
+  return {
+    kind: 'webhook',
+    apiUrl: new Secret(url),
+    sendResolved: true,
+    showPersonalData: false,
+    template: null,
+    ...changes,
+  }
 }
 
 export function emailConfig(port: number, changes: Partial<EmailConfig> = {}): EmailConfig {
@@ -63,15 +70,21 @@ export function emailConfig(port: number, changes: Partial<EmailConfig> = {}): E
     serverName: null,
     sendResolved: true,
     showPersonalData: false,
+    template: null,
     ...changes,
   }
+}
+
+/** A receiver with nothing in it. */
+export function receiverConfig(name: string): ReceiverConfig {
+  return { name, slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [] }
 }
 
 export function integrationOf(configs: { slack?: SlackConfig; email?: EmailConfig }): Integration {
   const [integration] = createIntegrations(
     [
       {
-        name: 'on-call',
+        ...receiverConfig('on-call'),
         slack: configs.slack === undefined ? [] : [configs.slack],
         email: configs.email === undefined ? [] : [configs.email],
       },
