@@ -17,7 +17,14 @@ import { quote, valueAt } from './schema-message.ts'
 import type { Secret } from './secret.ts'
 import { FileError, type FileProblem, inOrder, parseYaml, validateYaml, type YamlPath } from './yaml-file.ts'
 
-export type { AlertingConfig, Route } from './config/alerting.ts'
+export type {
+  AlertingConfig,
+  InhibitRule,
+  NamedTimeInterval,
+  Range,
+  Route,
+  TimeInterval,
+} from './config/alerting.ts'
 export type * from './config/receiver-config.ts'
 
 /** Checked and complete: defaults are filled in, paths are absolute, durations are milliseconds. */

@@ -87,7 +87,15 @@ describe('a good configuration', () => {
       heartbeat: null,
       log: { level: 'info' },
       alerting: {
+        inhibitRules: [],
+        timeIntervals: [],
         route: {
+          key: '{}',
+          matchers: [],
+          continue: false,
+          muteTimeIntervals: [],
+          activeTimeIntervals: [],
+          routes: [],
           receiver: 'r',
           groupBy: [],
           groupWaitMs: 30_000,
@@ -158,6 +166,12 @@ alerting:
     expect(config.log.level).toBe('debug')
     expect(config.alerting.route).toEqual({
       receiver: 'b',
+      key: '{}',
+      matchers: [],
+      continue: false,
+      muteTimeIntervals: [],
+      activeTimeIntervals: [],
+      routes: [],
       groupBy: 'all',
       groupWaitMs: 0,
       groupIntervalMs: 60_000,

@@ -19,6 +19,7 @@ export const layers: readonly (readonly string[])[] = [
       'clock.ts',
       'duration.ts',
       'logger.ts',
+      'matcher.ts',
       'metric-series.ts',
       'metrics.ts',
       'nearest-name.ts',

@@ -1,8 +1,8 @@
 // The vocabulary of what people decide about alerts: silences and acknowledgements. Neither changes
 // an alert; they change who is told of it.
 
+import type { Matcher } from '../matcher.ts'
 import type { Labels } from './alert.ts'
-import type { Matcher } from './matcher.ts'
 
 /** When a silence ends before its time. */
 export type SilenceExpiry =

@@ -6,6 +6,7 @@
 // and TLS is not demanded of a mail server on this machine.
 
 import { z } from 'zod'
+import type { Matcher } from '../matcher.ts'
 import { refusedKeys } from '../schema-message.ts'
 import type { YamlPath } from '../yaml-file.ts'
 import {
@@ -36,15 +37,61 @@ import type { ReceiverConfig } from './receiver-config.ts'
 export interface AlertingConfig {
   readonly route: Route
   readonly receivers: readonly ReceiverConfig[]
+  readonly inhibitRules: readonly InhibitRule[]
+  readonly timeIntervals: readonly NamedTimeInterval[]
 }
 
+/** A node of the routing tree. What it inherits is filled in. */
 export interface Route {
+  /** Unique in the tree; Alertmanager's notation: `{}/{severity="critical"}`. The root's is `{}`. */
+  readonly key: string
   readonly receiver: string
+  /** All have to match; the root has none. */
+  readonly matchers: readonly Matcher[]
+  /** Whether later siblings are looked at after this one has matched. */
+  readonly continue: boolean
   /** Label names, or 'all' for `...`: every label set is a group of its own. */
   readonly groupBy: readonly string[] | 'all'
   readonly groupWaitMs: number
   readonly groupIntervalMs: number
   readonly repeatIntervalMs: number
+  /** Names of time intervals; not inherited. */
+  readonly muteTimeIntervals: readonly string[]
+  readonly activeTimeIntervals: readonly string[]
+  readonly routes: readonly Route[]
+}
+
+export interface InhibitRule {
+  /** Null: it has none. */
+  readonly name: string | null
+  readonly sourceMatchers: readonly Matcher[]
+  readonly targetMatchers: readonly Matcher[]
+  readonly equal: readonly string[]
+}
+
+export interface NamedTimeInterval {
+  readonly name: string
+  /** In any of them. */
+  readonly intervals: readonly TimeInterval[]
+}
+
+/** In all of its fields, and in any range of each. Null: the field is not given, and anything is in it. */
+export interface TimeInterval {
+  /** Minutes since midnight on the clock of `location`, the end exclusive, up to 1440. */
+  readonly times: readonly { readonly start: number; readonly end: number }[] | null
+  /** 0 is Sunday; both ends are included, here and below. */
+  readonly weekdays: readonly Range[] | null
+  /** From 1, or from -1 back from the end of the month. */
+  readonly daysOfMonth: readonly Range[] | null
+  readonly months: readonly Range[] | null
+  readonly years: readonly Range[] | null
+  /** IANA name. */
+  readonly location: string
+}
+
+export interface Range {
+  readonly start: number
+  readonly end: number
 }
 
 // --- schema
@@ -270,7 +317,15 @@ function mappings(value: unknown): readonly (readonly [number, Mapping])[] {
 /** Merges `global` into the receivers. Call it only with what checkAlerting found nothing wrong in. */
 export function resolveAlerting({ global, route, receivers }: Alerting): AlertingConfig {
   return {
+    inhibitRules: [],
+    timeIntervals: [],
     route: {
+      key: '{}',
+      matchers: [],
+      continue: false,
+      muteTimeIntervals: [],
+      activeTimeIntervals: [],
+      routes: [],
       receiver: route.receiver,
       groupBy: route.group_by.includes('...') ? 'all' : route.group_by,
       groupWaitMs: route.group_wait,

@@ -17,6 +17,12 @@ const minute = 60_000
 const startAt = Date.UTC(2026, 0, 1)
 const route = {
   receiver: 'on-call',
+  key: '{}',
+  matchers: [],
+  continue: false,
+  muteTimeIntervals: [],
+  activeTimeIntervals: [],
+  routes: [],
   groupBy: ['alertname'],
   groupWaitMs: 30_000,
   groupIntervalMs: 5 * minute,

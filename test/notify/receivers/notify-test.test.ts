@@ -23,8 +23,16 @@ describe('notify-test', () => {
   async function run(receiver: string, changes: { slack?: object; email?: object } = {}) {
     const config: Pick<Config, 'alerting'> = {
       alerting: {
+        inhibitRules: [],
+        timeIntervals: [],
         route: {
           receiver: 'on-call',
+          key: '{}',
+          matchers: [],
+          continue: false,
+          muteTimeIntervals: [],
+          activeTimeIntervals: [],
+          routes: [],
           groupBy: 'all',
           groupWaitMs: 0,
           groupIntervalMs: 0,

@@ -7,7 +7,6 @@
 // of what they are asked about, so that no pattern that somebody sends can hang the service.
 
 import { RE2JS, RE2JSException } from 're2js'
-import type { Labels } from './alert.ts'
 
 export type MatchOperator = '=' | '!=' | '=~' | '!~'
 
@@ -208,7 +207,7 @@ function quote(text: string): string {
   return JSON.stringify(text)
 }
 
-export function matchesAll(matchers: readonly Matcher[], labels: Labels): boolean {
+export function matchesAll(matchers: readonly Matcher[], labels: Readonly<Record<string, string>>): boolean {
   return matchers.every((matcher) => matcher.test(labels[matcher.name] ?? ''))
 }
 
