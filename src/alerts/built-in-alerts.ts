@@ -1,4 +1,4 @@
-// The two alerts that no rule file has, since they are about alerts:
+// Two alerts that no rule file has, since they are about alerts:
 //
 //   DeviceNoData        an alert fires and its device could not be seen for a while, so nobody can
 //                       say whether it still should. Ends when the device is seen, or the alert ends.
@@ -6,11 +6,11 @@
 
 import { deviceName } from '../fleet/device.ts'
 import type { RuleBase } from '../rules/rule.ts'
-import { type Alert, isFiring, type Subject, subjectKey } from './alert.ts'
+import { type Alert, isFiring, subjectKey } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
-import { fingerprint } from './fingerprint.ts'
 import { nobody } from './labels.ts'
-import { type AlertBirth, birthOf, type RuleTiming } from './lifecycle.ts'
+import { birthOf } from './lifecycle.ts'
+import { type AlertContent, builtInId, type Raise } from './raise.ts'
 
 export interface BuiltInAlerts {
   /** `heldBack`: by rule id, how many alerts its limit held back since the last call. */
@@ -19,17 +19,10 @@ export interface BuiltInAlerts {
   unseenDevices(patience: (ruleId: string) => number | undefined, at: number): void
 }
 
-export const deviceNoDataId = 'built-in/DeviceNoData'
-export const limitReachedId = 'built-in/AlertLimitReached'
+export const deviceNoDataId = builtInId('DeviceNoData')
+const limitReachedId = builtInId('AlertLimitReached')
 
-export function isBuiltIn(ruleId: string): boolean {
-  return ruleId === deviceNoDataId || ruleId === limitReachedId
-}
-
-const definition = 'built in'
-const atOnce: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
-
-export function createBuiltInAlerts(book: AlertBook, newEpisode: () => string): BuiltInAlerts {
+export function createBuiltInAlerts(book: AlertBook, raise: Raise): BuiltInAlerts {
   function limits(rules: Iterable<RuleBase>, heldBack: ReadonlyMap<string, number>, at: number): void {
     for (const rule of rules) {
       if (rule.limit === null) continue
@@ -64,35 +57,6 @@ export function createBuiltInAlerts(book: AlertBook, newEpisode: () => string): 
     }
   }
 
-  function raise(
-    { ruleId, subject, at }: { ruleId: string; subject: Subject; at: number },
-    holds: boolean,
-    content: () => Pick<AlertBirth, 'labels' | 'annotations' | 'affected'>,
-  ): void {
-    const isActive = book.activeOn(subject).some((alert) => alert.ruleId === ruleId)
-    if (!holds && !isActive) return
-    book.evaluate({
-      ruleId,
-      subject,
-      evaluation: { at, verdict: holds, clear: null },
-      timing: atOnce,
-      definition,
-      birth: () => {
-        const { labels, annotations, affected } = content()
-        return {
-          ruleId,
-          subject,
-          definition,
-          labels,
-          annotations,
-          affected,
-          fingerprint: fingerprint(labels),
-          episode: newEpisode(),
-        }
-      },
-    })
-  }
-
   return { limits, unseenDevices }
 }
 
@@ -102,7 +66,7 @@ function isUnseen(alert: Alert, patience: (ruleId: string) => number | undefined
   return after !== undefined && alert.noData.evaluations >= after
 }
 
-function noDataOf(alert: Alert): Pick<AlertBirth, 'labels' | 'annotations' | 'affected'> {
+function noDataOf(alert: Alert): AlertContent {
   const { alertname = '', ...inherited } = alert.labels
   const { manufacturer = 'unknown' } = inherited
   const name =

@@ -11,10 +11,11 @@ import { createFleetCounts, type FleetCounts, type FleetGroup, fleetGroup } from
 import type { Decision, DeviceRule, FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
 import type { AffectedParty, Alert, Labels, Subject } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
-import { createBuiltInAlerts, deviceNoDataId, isBuiltIn } from './built-in-alerts.ts'
+import { createBuiltInAlerts, deviceNoDataId } from './built-in-alerts.ts'
 import { fingerprint } from './fingerprint.ts'
 import { affectedParty, deviceLabels, fleetLabels, nobody, userLabels } from './labels.ts'
 import { birthOf, type RuleTiming } from './lifecycle.ts'
+import { createRaise, isBuiltIn } from './raise.ts'
 
 export interface EvaluatorOptions {
   readonly rules: RuleSet
@@ -65,7 +66,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     for (const rule of list) ruleById.set(rule.id, rule)
   }
   const rulesByType = new Map<DeviceType, readonly DeviceRule[]>()
-  const builtIn = createBuiltInAlerts(book, newEpisode)
+  const builtIn = createBuiltInAlerts(book, createRaise(book, newEpisode))
   /** Rules that were held back by their limit since the last end of a walk, and by how many alerts. */
   const heldBack = new Map<string, number>()
 

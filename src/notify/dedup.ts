@@ -1,17 +1,33 @@
 // Whether a group's state is worth a message to one integration, given what it was told before.
 // Pure. The order of the questions is that of Alertmanager's notification log
-// (alerting-semantics.md section 6), with one difference: only an alert that this integration was
-// told as firing is ever told as resolved.
+// (alerting-semantics.md section 6), with these differences:
+//
+//   resolved   only an alert that this integration was told as firing is ever told as resolved, and
+//              that even when it is silenced, inhibited or muted by then
+//   withheld   an alert that was told and is silenced since stays known as firing: when the silence
+//              ends, that alone may be told
+//   acknowledged   no repeats while all that fires is looked after
 
 import type { NotificationReason } from './notification.ts'
 import type { DedupEntry, OutboxRow } from './store.ts'
 
+/** Fingerprints of the group's members, each of them in one of the first four lists. */
 export interface GroupState {
   /** The tick (ms since 1970). */
   readonly at: number
-  /** Fingerprints of the group's members that fire, and of those that resolved. */
+  /** Fire, and may be told of. */
   readonly firing: readonly string[]
+  /** Fire, and a silence holds them back. */
+  readonly silenced: readonly string[]
+  /** Fire, and something else holds them back: inhibition, a mute interval, a guard. */
+  readonly withheld: readonly string[]
   readonly resolved: readonly string[]
+  /** Those of `resolved` that a silence matches. */
+  readonly resolvedSilenced: readonly string[]
+  /** Those of `firing` that somebody looks after. */
+  readonly acknowledged: readonly string[]
+  /** When the last of `firing` began to flap (ms since 1970); null: none does. */
+  readonly flappingSince: number | null
 }
 
 export interface ToldState {
@@ -24,6 +40,10 @@ export interface ToldState {
 export interface DedupPolicy {
   readonly sendResolved: boolean
   readonly repeatIntervalMs: number
+  /** Whether the end of a silence is told while what it silenced still fires. */
+  readonly tellWhenSilenceEnded: boolean
+  /** How often people are reminded of what is acknowledged and still fires; null: never. */
+  readonly remindAcknowledgedMs: number | null
 }
 
 export type DedupDecision =
@@ -35,8 +55,8 @@ export type DedupDecision =
     }
   /** The undelivered message still says it all. */
   | { readonly kind: 'wait' }
-  /** Nothing to tell, but to be taken as told: resolutions where `send_resolved` is off. */
-  | { readonly kind: 'remember'; readonly firing: readonly string[] }
+  /** Nothing to tell, but to be taken as told: resolutions where `send_resolved` is off, new silences. */
+  | { readonly kind: 'remember'; readonly firing: readonly string[]; readonly silenced: readonly string[] }
   | { readonly kind: 'nothing' }
 
 export function decide(group: GroupState, told: ToldState, policy: DedupPolicy): DedupDecision {
@@ -63,19 +83,59 @@ function compare(group: GroupState, told: ToldState, policy: DedupPolicy): Dedup
   })
 
   if (group.firing.length === 0) {
-    if (resolvedTold.length > 0 && policy.sendResolved) return send('all resolved')
+    if (resolvedTold.length > 0 && policy.sendResolved) return send(endingReason(group, resolvedTold, entryFiring))
     if (resolvedUntold.length > 0) return send('resolved before delivery')
-    return resolvedTold.length > 0 ? { kind: 'remember', firing: [] } : { kind: 'nothing' }
+    return remember(group, told.entry, resolvedTold)
   }
   const known = knownAsFiring(entryFiring, told.undelivered)
   if (group.firing.some((print) => !known.has(print))) {
     return send(entryFiring.size === 0 ? 'first notification' : 'new alerts')
   }
   if (resolved.length > 0) return send('some resolved')
-  if (resolvedTold.length > 0) return { kind: 'remember', firing: group.firing }
+  const toldAt = told.entry?.at ?? Number.POSITIVE_INFINITY
+  if (group.flappingSince !== null && group.flappingSince > toldAt) return send('flapping')
+  const wasSilenced = new Set(told.entry?.silenced)
+  if (policy.tellWhenSilenceEnded && group.firing.some((print) => wasSilenced.has(print))) {
+    return send('silence ended')
+  }
   // `<=`: a repeat interval that is a multiple of the group interval is due at that very tick.
-  const repeatIsDue = told.entry !== undefined && told.entry.at + policy.repeatIntervalMs <= group.at
-  return repeatIsDue ? send('repeat') : { kind: 'nothing' }
+  if (group.acknowledged.length < group.firing.length) {
+    if (toldAt + policy.repeatIntervalMs <= group.at) return send('repeat')
+  } else if (policy.remindAcknowledgedMs !== null && toldAt + policy.remindAcknowledgedMs <= group.at) {
+    return send('acknowledged reminder')
+  }
+  return remember(group, told.entry, resolvedTold)
+}
+
+/** Why a message goes out that tells of nothing that fires. */
+function endingReason(
+  group: GroupState,
+  resolvedTold: readonly string[],
+  entryFiring: ReadonlySet<string>,
+): NotificationReason {
+  const silenced = new Set(group.resolvedSilenced)
+  if (resolvedTold.every((print) => silenced.has(print))) return 'resolved while silenced'
+  const stillFires = [...group.silenced, ...group.withheld].some((print) => entryFiring.has(print))
+  return stillFires ? 'some resolved' : 'all resolved'
+}
+
+/** What is known without a message: the end of alerts that isn't told, and who is silenced since they were told. */
+function remember(
+  group: GroupState,
+  entry: DedupEntry | undefined,
+  resolvedTold: readonly string[],
+): DedupDecision {
+  if (entry === undefined) return { kind: 'nothing' }
+  const ended = new Set(resolvedTold)
+  const firing = entry.firing.filter((print) => !ended.has(print))
+  const isTold = new Set(firing)
+  const wasSilenced = new Set(entry.silenced)
+  const silenced = [
+    ...group.silenced.filter((print) => isTold.has(print)),
+    ...group.withheld.filter((print) => wasSilenced.has(print)),
+  ]
+  const isSame = ended.size === 0 && sameSet(silenced, entry.silenced)
+  return isSame ? { kind: 'nothing' } : { kind: 'remember', firing, silenced }
 }
 
 /**

@@ -2,30 +2,57 @@
 // what every integration was told before (dedup.ts); what is worth telling is saved to the outbox
 // and handed to the integration's lane (lane.ts), which delivers it.
 //
-//   alerts changed → group → (group_wait, then each group_interval) → decide → save → lane
-//                                                                        └ delivered → remember
+//   alerts changed → groups → (group_wait, then each group_interval) → decide → save → lanes
+//                                                                         └ delivered → remember
 //
 // Terms: a *tick* is the moment at which a group is due; a *flush* is what happens then. Order
 // matters: the outbox is saved before anything is sent, what was told is remembered only after it
 // arrived. So a crash at any moment loses nothing, and at most repeats the message in flight.
+// What holds an alert back is in suppression.ts, where it belongs in groups.ts.
 
 import { createAlarm } from '../alarm.ts'
-import { type Alert, isFiring, type Labels } from '../alerts/alert.ts'
+import { type Alert, isFiring } from '../alerts/alert.ts'
 import type { AlertBook, Transition } from '../alerts/alert-book.ts'
 import type { Clock } from '../clock.ts'
-import type { Route } from '../config.ts'
-import { type DedupDecision, decide } from './dedup.ts'
+import { type DedupDecision, decide, type GroupState } from './dedup.ts'
+import { createGroups, type Group, type Groups } from './groups.ts'
 import { createLane, integrationKey, type Lane, type QueuedMessage } from './lane.ts'
 import type { Integration, LinkSource, Notification, SendOutcome } from './notification.ts'
-import { createGroupKeys, groupLabels } from './route.ts'
-import type { DedupEntry, GroupTimer, NotifyStore, OutboxRow } from './store.ts'
+import type { Router } from './route.ts'
+import type { DedupEntry, NotifyStore, OutboxRow } from './store.ts'
+import type { Suppression, Withheld } from './suppression.ts'
+import { createToldLog } from './told-log.ts'
 
 export interface Dispatcher {
   /** Lets flushes begin. Until then groups only gather: after a start, one walk is read first. */
   enable(): void
+  /** To be called when what holds alerts back may have changed: looks at all groups that are due. */
+  wake(): void
   /** Flushes and delivers until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
+  /**
+   * Goes on with other routes and receivers. Groups that are still there keep their timers and what
+   * was told; an integration that is the same object keeps its queue, and a message under way ends.
+   * Rejects when saving failed; calling it again then finishes it.
+   */
+  reconfigure(delivery: Delivery): Promise<void>
   status(): DeliveryStatus
+  groups(): readonly GroupStatus[]
+}
+
+/** What the alerting section of the configuration amounts to. */
+export interface Delivery {
+  readonly router: Router
+  readonly integrations: readonly Integration[]
+  readonly policy: DeliveryPolicy
+}
+
+export interface DeliveryPolicy {
+  readonly tellWhenSilenceEnded: boolean
+  /** Null: nobody is reminded of what is acknowledged. */
+  readonly remindAcknowledgedMs: number | null
+  /** Who is told when a receiver's integration fails for good; null: nobody. */
+  readonly fallbackReceiver: string | null
 }
 
 export interface DeliveryStatus {
@@ -36,11 +63,20 @@ export interface DeliveryStatus {
   readonly isDelivering: boolean
   /** The earliest tick of a group; null without groups. */
   readonly nextFlushAt: number | null
+  /** Entries of what was told to whom. */
+  readonly toldEntries: number
 }
 
-export interface DispatcherOptions {
-  readonly route: Route
-  readonly integrations: readonly Integration[]
+/** A group as it is now. */
+export interface GroupStatus extends Pick<Group, 'key' | 'labels' | 'route'> {
+  readonly members: Iterable<Alert>
+  readonly nextFlushAt: number
+  /** What each integration was told last. */
+  readonly told: Iterable<DedupEntry>
+}
+
+export interface DispatcherOptions extends Delivery {
+  readonly suppression: Suppression
   readonly store: NotifyStore
   readonly book: AlertBook
   readonly clock: Clock
@@ -57,14 +93,11 @@ export interface DispatcherEvents {
     integration: Integration,
     failure: { readonly reason: string; readonly permanent: boolean; readonly attempts: number },
   ): void
+  /** A member was held back at a flush. */
+  onWithheld(withheld: Withheld): void
+  /** A message that nobody can deliver any more: its receiver or its group is gone. */
+  onDropped(row: OutboxRow): void
   onStorageError(error: unknown): void
-}
-
-interface Group {
-  readonly key: string
-  readonly labels: Labels
-  readonly members: Map<string, Alert>
-  timer: GroupTimer
 }
 
 // After a write failed, and between two looks at the groups: news that come in a burst share one.
@@ -73,96 +106,76 @@ const shortestWaitMs = 20
 
 /** Takes up where the last run ended: timers, what was told, what was not delivered yet. */
 export async function openDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
-  const { route, store, book, clock, events } = options
-  const integrations = options.integrations.filter((integration) => integration.receiver === route.receiver)
-  const groups = new Map<string, Group>()
-  const storedTimers = new Map((await store.loadGroupTimers()).map((timer) => [timer.groupKey, timer]))
+  const { suppression, store, book, clock, events } = options
+  let { router, policy } = options
   const told = createToldLog(await store.loadDedupEntries())
+  const storedTimers = await store.loadGroupTimers()
+  let groups: Groups = createGroups(router, storedTimers)
+  let lanes = new Map<string, Lane>()
   const alarm = createAlarm(clock)
-  const keyOf = createGroupKeys(route)
   let enabled = false
+  let stop: AbortSignal | null = null
+  /** Lanes come and go with the configuration; `run` waits for all that ever ran. */
+  const runs = new Map<Lane, Promise<void>>()
+  const handovers = new Set<Promise<void>>()
+  let reconfigured: { readonly delivery: Delivery; readonly done: PromiseWithResolvers<void> } | null = null
   /** Delivered, but the write that remembers it failed: tried again until it works. */
   const unsaved: DedupEntry[] = []
 
-  const lanes: readonly Lane[] = integrations.map((integration) =>
-    createLane(integration, {
-      clock,
-      linkFor: options.linkFor,
-      events: {
-        onAttempt: (outcome, seconds) => events.onAttempt(integration, outcome, seconds),
-        onDelivered: (message, refused) => delivered(message, integration, refused),
-        onRetry: (message, reason) => retried(message, integration, reason),
-        onPermanentFailure: (message, reason) => failedForGood(message, integration, reason),
-      },
-    }),
-  )
-  const laneByKey = new Map(lanes.map((lane) => [integrationKey(lane.integration), lane]))
-
-  for (const alert of book.all())
-    if (isFiring(alert) || (alert.state === 'resolved' && !alert.settled)) place(alert)
+  for (const integration of options.integrations) addLane(integration)
+  for (const alert of book.all()) if (belongsToGroups(alert)) groups.place(alert)
   book.subscribe(alertsChanged)
-  for (const row of await store.loadOutbox()) await takeUp(row)
-  // A group that nothing belongs to any more: its members were settled just before the end.
-  for (const key of storedTimers.keys()) if (!groups.has(key)) await store.deleteGroup(key)
+  for (const row of await store.loadOutbox()) {
+    // It may have been on its way when the last run ended.
+    await takeUp({ ...row, attempts: Math.max(1, row.attempts) })
+  }
+  // Groups that nothing belongs to any more: their members were settled just before the end.
+  for (const { groupKey } of storedTimers) if (groups.get(groupKey) === undefined) await forget(groupKey)
 
-  /** What a change leads to is told at its group's next tick. */
+  // ---- groups
+
+  /** What a change leads to is told at its groups' next ticks. */
   function alertsChanged(transitions: readonly Transition[]): void {
     for (const { before, after } of transitions) {
       if (after === undefined || after.settled) {
-        if (before !== undefined) groupOf(before)?.members.delete(before.fingerprint)
-      } else if (isFiring(after) || groupOf(after)?.members.has(after.fingerprint)) {
-        place(after)
-      }
+        if (before !== undefined) groups.remove(before)
+      } else if (isFiring(after)) groups.place(after)
+      else groups.refresh(after)
     }
     alarm.ring()
   }
 
-  function groupOf(alert: Alert): Group | undefined {
-    return groups.get(keyOf(alert.labels))
-  }
-
-  function place(alert: Alert): void {
-    const key = keyOf(alert.labels)
-    let group = groups.get(key)
-    if (group === undefined) {
-      const labels = groupLabels(alert.labels, route)
-      const firstAt = (alert.firedAt ?? alert.evaluatedAt) + route.groupWaitMs
-      const timer = storedTimers.get(key) ?? { groupKey: key, nextFlushAt: firstAt, flushed: false }
-      group = { key, labels, members: new Map(), timer }
-      groups.set(key, group)
-    }
-    group.members.set(alert.fingerprint, alert)
-  }
-
-  /** A message that the last run did not deliver. It may have been on its way when that ended. */
-  async function takeUp(row: OutboxRow): Promise<void> {
-    const lane = laneByKey.get(row.integrationKey)
-    const group = groups.get(row.groupKey)
-    if (lane === undefined || group === undefined) return store.dropOutboxRow(row)
-    const once = { ...row, attempts: Math.max(1, row.attempts) }
-    lane.offer({ row: once, notification: compose(group, lane.integration, row) })
-  }
-
-  async function run(stop: AbortSignal): Promise<void> {
-    await Promise.all([...lanes.map((lane) => lane.run(stop)), flushWhenDue(stop)])
-  }
-
-  async function flushWhenDue(stop: AbortSignal): Promise<void> {
-    while (!stop.aborted) {
+  async function flushWhenDue(ending: AbortSignal): Promise<void> {
+    while (!ending.aborted) {
+      if (reconfigured !== null) await applyOrReject(reconfigured)
       const saved = await retryUnsaved()
       let nextAt = saved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
       if (enabled) {
-        for (const group of [...groups.values()]) {
-          if (stop.aborted) return
-          if (group.timer.nextFlushAt <= clock.now() && !(await flushOrReport(group))) {
+        for (const group of groups.all()) {
+          if (ending.aborted || reconfigured !== null) break
+          const isDue = group.timer.nextFlushAt <= clock.now()
+          // What nothing but a held alert is in has its first flush when that is let go.
+          if (isDue && isHeld(group)) continue
+          if (isDue && !(await flushOrReport(group))) {
             nextAt = Math.min(nextAt, clock.now() + storageRetryMs)
-          } else if (groups.has(group.key)) {
+          } else if (groups.get(group.key) === group) {
             nextAt = Math.min(nextAt, group.timer.nextFlushAt)
           }
         }
       }
-      await alarm.until(Math.max(nextAt, clock.now() + shortestWaitMs), stop)
+      if (reconfigured === null) await alarm.until(Math.max(nextAt, clock.now() + shortestWaitMs), ending)
     }
+  }
+
+  function isHeld({ timer, members }: Group): boolean {
+    if (timer.flushed) return false
+    let hasFiring = false
+    for (const alert of members.values()) {
+      if (!isFiring(alert)) continue
+      if (suppression.heldFor(alert, clock.now()) === null) return false
+      hasFiring = true
+    }
+    return hasFiring
   }
 
   async function flushOrReport(group: Group): Promise<boolean> {
@@ -177,55 +190,107 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   async function flush(group: Group): Promise<void> {
     const at = group.timer.nextFlushAt
-    const members = [...group.members.values()]
-    const state = {
-      at,
-      firing: members.filter(isFiring).map((alert) => alert.fingerprint),
-      resolved: members.filter((alert) => alert.state === 'resolved').map((alert) => alert.fingerprint),
-    }
-    const timer = { groupKey: group.key, nextFlushAt: nextTick(at), flushed: true }
+    const timer = { groupKey: group.key, nextFlushAt: nextTick(group), flushed: true }
+    await tell(group, { at, timer, to: lanesOf(group) })
+    await settle(group)
+  }
+
+  /** Decides, saves, and only then hands on: otherwise a crash would forget what was decided. */
+  async function tell(
+    group: Group,
+    { at, timer, to }: { at: number; timer: Group['timer']; to: readonly Lane[] },
+  ): Promise<void> {
+    const state = stateOf(group, at)
     const outbox: OutboxRow[] = []
     const remembered: DedupEntry[] = []
     const dropped: { groupKey: string; integrationKey: string }[] = []
-    for (const lane of lanes) {
-      const key = integrationKey(lane.integration)
-      const place = { groupKey: group.key, integrationKey: key }
-      const entry = told.get(group.key, key)
+    for (const lane of to) {
+      const place = { groupKey: group.key, integrationKey: integrationKey(lane.integration) }
+      const entry = told.get(place.groupKey, place.integrationKey)
       const undelivered = lane.queued(group.key)?.row
       const decision = decide(
         state,
         { entry, undelivered },
-        { sendResolved: lane.integration.sendResolved, repeatIntervalMs: route.repeatIntervalMs },
+        {
+          ...policy,
+          sendResolved: lane.integration.sendResolved,
+          repeatIntervalMs: group.route.repeatIntervalMs,
+        },
       )
-      if (decision.kind === 'send') outbox.push(rowFor(decision, { ...place, at, undelivered }))
+      if (decision.kind === 'send') outbox.push(rowFor(decision, { ...place, at, entry, undelivered }))
       else if (decision.kind !== 'wait' && undelivered !== undefined) dropped.push(place)
       if (decision.kind === 'remember') {
-        remembered.push({ ...place, at: entry?.at ?? at, firing: decision.firing, resolved: state.resolved })
+        const { firing, silenced } = decision
+        const receiverData = entry?.receiverData ?? null
+        remembered.push({
+          ...place,
+          at: entry?.at ?? at,
+          firing,
+          resolved: state.resolved,
+          silenced,
+          receiverData,
+        })
       }
     }
-    // Saved BEFORE anything is handed on: otherwise a crash would forget what was decided.
     await store.saveFlush({ timer, outbox, remembered, dropped })
     group.timer = timer
     for (const entry of remembered) told.set(entry)
-    for (const row of dropped) laneByKey.get(row.integrationKey)?.drop(row.groupKey)
+    for (const row of dropped) lanes.get(row.integrationKey)?.drop(row.groupKey)
     for (const row of outbox) {
-      const lane = laneByKey.get(row.integrationKey)
+      const lane = lanes.get(row.integrationKey)
       lane?.offer({ row, notification: compose(group, lane.integration, row) })
     }
-    await settle(group)
+  }
+
+  function stateOf(group: Group, at: number): GroupState {
+    const firing: string[] = []
+    const silenced: string[] = []
+    const withheld: string[] = []
+    const resolved: string[] = []
+    const resolvedSilenced: string[] = []
+    const acknowledged: string[] = []
+    let flappingSince: number | null = null
+    // After a pause the tick lies behind: what holds an alert back is a question about the present.
+    const now = clock.now()
+    for (const alert of group.members.values()) {
+      const { fingerprint } = alert
+      if (!isFiring(alert)) {
+        if (alert.state !== 'resolved') continue
+        resolved.push(fingerprint)
+        if (suppression.isSilenced(alert, now)) resolvedSilenced.push(fingerprint)
+        continue
+      }
+      const reasons = suppression.of(alert, group.route, now)
+      if (reasons !== null) {
+        events.onWithheld(reasons)
+        if (reasons.silencedBy.length > 0) silenced.push(fingerprint)
+        else withheld.push(fingerprint)
+        continue
+      }
+      firing.push(fingerprint)
+      if (suppression.acknowledgementOf(alert, now) !== null) acknowledged.push(fingerprint)
+      if (alert.flappingSince !== null) flappingSince = Math.max(flappingSince ?? 0, alert.flappingSince)
+    }
+    return { at, firing, silenced, withheld, resolved, resolvedSilenced, acknowledged, flappingSince }
   }
 
   /** The next tick in the group's rhythm; after a long absence one flush, not one for each missed tick. */
-  function nextTick(at: number): number {
-    const next = at + route.groupIntervalMs
+  function nextTick({ timer, route }: Group): number {
+    const next = timer.nextFlushAt + route.groupIntervalMs
     return next > clock.now() ? next : clock.now() + route.groupIntervalMs
   }
 
   function rowFor(
     decision: Extract<DedupDecision, { kind: 'send' }>,
-    place: { groupKey: string; integrationKey: string; at: number; undelivered: OutboxRow | undefined },
+    place: {
+      groupKey: string
+      integrationKey: string
+      at: number
+      entry: DedupEntry | undefined
+      undelivered: OutboxRow | undefined
+    },
   ): OutboxRow {
-    const { undelivered, ...identity } = place
+    const { undelivered, entry, ...identity } = place
     return {
       ...identity,
       reason: decision.reason,
@@ -235,6 +300,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       delivered: [],
       attempts: 0,
       nextAttemptAt: clock.now(),
+      receiverData: undelivered?.receiverData ?? entry?.receiverData ?? null,
     }
   }
 
@@ -244,7 +310,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     return {
       groupKey: group.key,
       groupLabels: group.labels,
-      routeKey: '{}',
+      routeKey: group.route.key,
       receiver: integration.receiver,
       reason: row.reason,
       status: firing.length > 0 ? 'firing' : 'resolved',
@@ -263,19 +329,119 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     return members.sort((a, b) => (a.firedAt ?? 0) - (b.firedAt ?? 0))
   }
 
+  /** Resolved members that nobody has to be told of any more leave; an empty group ends. */
+  async function settle(group: Group): Promise<void> {
+    const resolved = [...group.members.values()].filter((alert) => alert.state === 'resolved')
+    const outstanding = resolved.length === 0 ? new Set() : outstandingIn(group)
+    const done = resolved.filter((alert) => !outstanding.has(alert.fingerprint))
+    for (const { fingerprint } of done) group.members.delete(fingerprint)
+    const settled = done.filter((alert) => groups.having(alert).length === 0)
+    if (settled.length > 0) {
+      book.settle(settled.map((alert) => alert.key))
+      await book.commit()
+    }
+    if (group.members.size > 0 || groups.get(group.key) !== group) return
+    groups.delete(group)
+    await forget(group.key)
+  }
+
+  async function forget(groupKey: string): Promise<void> {
+    told.deleteGroup(groupKey)
+    await store.deleteGroup(groupKey)
+  }
+
+  /** Fingerprints that some integration takes for firing, or is about to be told of. */
+  function outstandingIn(group: Group): ReadonlySet<string> {
+    const prints = new Set<string>()
+    for (const lane of lanesOf(group)) {
+      const row = lane.queued(group.key)?.row
+      const entry = told.get(group.key, integrationKey(lane.integration))
+      for (const list of [row?.firing, row?.resolved, entry?.firing]) {
+        for (const print of list ?? []) prints.add(print)
+      }
+    }
+    return prints
+  }
+
+  // ---- delivery
+
+  function addLane(integration: Integration): Lane {
+    const lane = createLane(integration, {
+      clock,
+      linkFor: options.linkFor,
+      events: {
+        onAttempt: (outcome, seconds) => events.onAttempt(integration, outcome, seconds),
+        onDelivered: (message, outcome) => delivered(message, integration, outcome),
+        onRetry: (message, reason) => retried(message, integration, reason),
+        onPermanentFailure: (message, reason) => failedForGood(message, integration, reason),
+      },
+    })
+    lanes.set(integrationKey(integration), lane)
+    return lane
+  }
+
+  /** The lanes of a group's receiver, and those of the fallback while it stands in for one of them. */
+  function lanesOf(group: Group): readonly Lane[] {
+    const own = lanesOfReceiver(group.route.receiver)
+    const { fallbackReceiver } = policy
+    if (fallbackReceiver === null || fallbackReceiver === group.route.receiver) return own
+    const isBroken = own.some((lane) => lane.isBroken())
+    const fallback = lanesOfReceiver(fallbackReceiver).filter((lane) => {
+      const entry = told.get(group.key, integrationKey(lane.integration))
+      return isBroken || lane.queued(group.key) !== undefined || (entry?.firing.length ?? 0) > 0
+    })
+    return [...own, ...fallback]
+  }
+
+  function lanesOfReceiver(receiver: string): readonly Lane[] {
+    return [...lanes.values()].filter((lane) => lane.integration.receiver === receiver)
+  }
+
+  /** A message that waits to be delivered, decided by an earlier run or before a reload. */
+  async function takeUp(row: OutboxRow): Promise<void> {
+    const lane = lanes.get(row.integrationKey)
+    const group = groups.get(row.groupKey)
+    if (lane !== undefined && group !== undefined) {
+      return lane.offer({ row, notification: compose(group, lane.integration, row) })
+    }
+    events.onDropped(row)
+    await store.dropOutboxRow(row)
+  }
+
   async function delivered(
-    message: QueuedMessage,
+    { row, notification }: QueuedMessage,
     integration: Integration,
-    refused: readonly string[],
+    { refused, receiverData }: { refused: readonly string[]; receiverData: string | null },
   ): Promise<void> {
-    const { groupKey: key, integrationKey: integrationName, at, firing, resolved } = message.row
-    const entry = { groupKey: key, integrationKey: integrationName, at, firing, resolved }
+    const { groupKey, at, firing, resolved } = row
+    const group = groups.get(groupKey)
+    const kept = stillKnown(row, group)
+    const before = told.get(groupKey, row.integrationKey)
+    const isKept = new Set(kept)
+    const entry: DedupEntry = {
+      groupKey,
+      integrationKey: row.integrationKey,
+      at,
+      firing: [...firing, ...kept],
+      resolved,
+      silenced: before?.silenced.filter((print) => isKept.has(print)) ?? [],
+      receiverData,
+    }
     told.set(entry)
     unsaved.push(entry)
-    events.onDelivered(message.notification, integration, refused)
+    // After a reload its successor has it too.
+    const lane = lanes.get(row.integrationKey)
+    if (lane?.queued(groupKey)?.row.at === at) lane.drop(groupKey)
+    events.onDelivered(notification, integration, refused)
     await retryUnsaved()
-    const group = groups.get(key)
     if (group !== undefined) await settle(group).catch((error) => events.onStorageError(error))
+  }
+
+  /** Told as firing before, and in this message neither as firing nor as resolved: held back meanwhile. */
+  function stillKnown(row: OutboxRow, group: Group | undefined): readonly string[] {
+    const inMessage = new Set([...row.firing, ...row.resolved])
+    const before = told.get(row.groupKey, row.integrationKey)?.firing ?? []
+    return before.filter((print) => !inMessage.has(print) && group?.members.has(print))
   }
 
   /** False while a write still fails. In order, so that an older entry never replaces a newer one. */
@@ -299,42 +465,82 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   }
 
   async function failedForGood(
-    message: QueuedMessage,
+    { row, notification }: QueuedMessage,
     integration: Integration,
     reason: string,
   ): Promise<void> {
-    const { attempts } = message.row
-    events.onFailure(message.notification, integration, { reason, permanent: true, attempts })
-    await store.dropOutboxRow(message.row).catch((error) => events.onStorageError(error))
-  }
-
-  /** Resolved members that nobody has to be told of any more leave; an empty group ends. */
-  async function settle(group: Group): Promise<void> {
-    const resolved = [...group.members.values()].filter((alert) => alert.state === 'resolved')
-    const outstanding = resolved.length === 0 ? new Set() : outstandingIn(group.key)
-    const settled = resolved.filter((alert) => !outstanding.has(alert.fingerprint))
-    if (settled.length > 0) {
-      book.settle(settled.map((alert) => alert.key))
-      await book.commit()
+    events.onFailure(notification, integration, { reason, permanent: true, attempts: row.attempts })
+    try {
+      await store.dropOutboxRow(row)
+      const group = groups.get(row.groupKey)
+      if (group === undefined || integration.receiver !== group.route.receiver) return
+      const standIns = lanesOf(group).filter((lane) => lane.integration.receiver !== group.route.receiver)
+      if (standIns.length > 0) await tell(group, { at: row.at, timer: group.timer, to: standIns })
+    } catch (error) {
+      events.onStorageError(error)
     }
-    if (group.members.size > 0 || groups.get(group.key) !== group) return
-    groups.delete(group.key)
-    storedTimers.delete(group.key)
-    told.deleteGroup(group.key)
-    await store.deleteGroup(group.key)
   }
 
-  /** Fingerprints that some integration takes for firing, or is about to be told of. */
-  function outstandingIn(key: string): ReadonlySet<string> {
-    const prints = new Set<string>()
-    for (const lane of lanes) {
-      const row = lane.queued(key)?.row
-      const entry = told.get(key, integrationKey(lane.integration))
-      for (const list of [row?.firing, row?.resolved, entry?.firing]) {
-        for (const print of list ?? []) prints.add(print)
+  // ---- reload
+
+  function start(lane: Lane): void {
+    if (stop === null) return
+    runs.set(lane, lane.run(stop).finally(() => runs.delete(lane)))
+  }
+
+  async function applyOrReject(request: NonNullable<typeof reconfigured>): Promise<void> {
+    try {
+      await apply(request.delivery)
+      request.done.resolve()
+    } catch (error) {
+      request.done.reject(error)
+    }
+    if (reconfigured === request) reconfigured = null
+  }
+
+  async function apply(delivery: Delivery): Promise<void> {
+    const before = { groups, lanes }
+    router = delivery.router
+    policy = delivery.policy
+    groups = createGroups(router, before.groups.timers())
+    for (const alert of book.all()) if (belongsToGroups(alert)) groups.place(alert)
+
+    lanes = new Map()
+    for (const integration of delivery.integrations) {
+      const key = integrationKey(integration)
+      const present = before.lanes.get(key)
+      if (present?.integration === integration) lanes.set(key, present)
+      else await replace(present, addLane(integration))
+    }
+    for (const [key, lane] of before.lanes) if (!lanes.has(key)) await replace(lane, null)
+
+    for (const lane of lanes.values()) {
+      for (const { row } of lane.waiting()) {
+        if (groups.get(row.groupKey) !== undefined) continue
+        lane.drop(row.groupKey)
+        await takeUp(row)
       }
     }
-    return prints
+    for (const { key } of before.groups.all()) if (groups.get(key) === undefined) await forget(key)
+  }
+
+  /** What waits goes over at once; the successor begins when the message under way has ended. */
+  async function replace(old: Lane | undefined, next: Lane | null): Promise<void> {
+    if (old !== undefined && next !== null) {
+      for (const { row } of old.waiting()) await takeUp({ ...row, attempts: Math.max(1, row.attempts) })
+    }
+    old?.retire()
+    const handover = handOver(old, next).finally(() => handovers.delete(handover))
+    handovers.add(handover)
+  }
+
+  async function handOver(old: Lane | undefined, next: Lane | null): Promise<void> {
+    if (old !== undefined) await runs.get(old)
+    if (next === null) {
+      for (const { row } of old?.waiting() ?? []) {
+        await takeUp(row).catch((error) => events.onStorageError(error))
+      }
+    } else if (lanes.get(integrationKey(next.integration)) === next) start(next)
   }
 
   return {
@@ -342,35 +548,47 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       enabled = true
       alarm.ring()
     },
-    run,
+    wake: () => alarm.ring(),
+    async run(ending) {
+      stop = ending
+      for (const lane of lanes.values()) start(lane)
+      await flushWhenDue(ending)
+      while (runs.size + handovers.size > 0) await Promise.all([...runs.values(), ...handovers])
+    },
+    reconfigure(delivery) {
+      const done = Promise.withResolvers<void>()
+      reconfigured?.done.reject(new Error('another reload came before this one was done'))
+      reconfigured = { delivery, done }
+      if (stop === null) void applyOrReject(reconfigured)
+      else alarm.ring()
+      return done.promise
+    },
     status() {
-      const waiting = lanes.map((lane) => lane.oldestAt()).filter((at) => at !== null)
+      const all = [...lanes.values()]
+      const waiting = all.map((lane) => lane.oldestAt()).filter((at) => at !== null)
+      let nextFlushAt: number | null = null
+      for (const { timer } of groups.all()) nextFlushAt = Math.min(nextFlushAt ?? timer.nextFlushAt, timer.nextFlushAt)
       return {
-        queued: lanes.reduce((sum, lane) => sum + lane.length(), 0),
+        queued: all.reduce((sum, lane) => sum + lane.length(), 0),
         oldestAt: waiting.length === 0 ? null : Math.min(...waiting),
-        isDelivering: !lanes.some((lane) => lane.isFailing()),
-        nextFlushAt:
-          groups.size === 0 ? null : Math.min(...[...groups.values()].map(({ timer }) => timer.nextFlushAt)),
+        isDelivering: !all.some((lane) => lane.isFailing()),
+        nextFlushAt,
+        toldEntries: told.size(),
       }
     },
+    groups: () =>
+      groups.all().map(({ key, labels, route, members, timer }) => ({
+        key,
+        labels,
+        route,
+        members: members.values(),
+        nextFlushAt: timer.nextFlushAt,
+        told: told.ofGroup(key),
+      })),
   }
 }
 
-/** What every integration was told last, by group. */
-function createToldLog(entries: readonly DedupEntry[]) {
-  const byGroup = new Map<string, Map<string, DedupEntry>>()
-  function set(entry: DedupEntry): void {
-    let ofGroup = byGroup.get(entry.groupKey)
-    if (ofGroup === undefined) {
-      ofGroup = new Map()
-      byGroup.set(entry.groupKey, ofGroup)
-    }
-    ofGroup.set(entry.integrationKey, entry)
-  }
-  for (const entry of entries) set(entry)
-  return {
-    set,
-    get: (key: string, integration: string) => byGroup.get(key)?.get(integration),
-    deleteGroup: (key: string) => byGroup.delete(key),
-  }
+/** Firing, or resolved and not told to everybody yet. */
+function belongsToGroups(alert: Alert): boolean {
+  return isFiring(alert) || (alert.state === 'resolved' && !alert.settled)
 }

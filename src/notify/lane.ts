@@ -26,13 +26,25 @@ export interface Lane {
   oldestAt(): number | null
   /** Whether the last attempt failed. */
   isFailing(): boolean
+  /** Whether it failed for good: until somebody changes something, nothing arrives here. */
+  isBroken(): boolean
   /** Delivers until the signal aborts; a message under way then has `graceMs` of real time to end. */
   run(signal: AbortSignal): Promise<void>
+  /** Ends after the message under way, however long that takes; what is left can then be taken. */
+  retire(): void
+  /** What waits, in no order. */
+  waiting(): readonly QueuedMessage[]
 }
 
 export interface LaneEvents {
-  /** The message arrived: what it told is to be remembered. Called before the next attempt begins. */
-  onDelivered(message: QueuedMessage, refused: readonly string[]): Promise<void>
+  /**
+   * The message arrived: what it told is to be remembered. Called before the next attempt begins.
+   * `receiverData`: for the group's next message.
+   */
+  onDelivered(
+    message: QueuedMessage,
+    told: { readonly refused: readonly string[]; readonly receiverData: string | null },
+  ): Promise<void>
   /** An attempt failed and another one follows, of the row as it is now. */
   onRetry(message: QueuedMessage, reason: string): Promise<void>
   onPermanentFailure(message: QueuedMessage, reason: string): Promise<void>
@@ -58,9 +70,11 @@ export function createLane(
   /** The whole integration waits until then: its spacing, or a rate limit. */
   let blockedUntil = 0
   let failing = false
+  let broken = false
+  let isRetired = false
 
   async function run(stop: AbortSignal): Promise<void> {
-    while (!stop.aborted) {
+    while (!stop.aborted && !isRetired) {
       const next = earliest()
       const dueAt =
         next === undefined ? Number.POSITIVE_INFINITY : Math.max(next.row.nextAttemptAt, blockedUntil)
@@ -87,6 +101,7 @@ export function createLane(
     const outcome = await send(message, stop)
     events.onAttempt(outcome.kind, (clock.monotonic() - startedAt) / 1000)
     failing = outcome.kind !== 'ok'
+    broken = outcome.kind === 'permanent'
     await conclude(message, outcome)
   }
 
@@ -102,7 +117,12 @@ export function createLane(
       signal.addEventListener('abort', () => resolve({ kind: 'retry', reason: 'timeout' }), { once: true })
     })
     const sent = integration
-      .send(message.notification, { signal, delivered: message.row.delivered, receiverData: null, linkFor })
+      .send(message.notification, {
+        signal,
+        delivered: message.row.delivered,
+        receiverData: message.row.receiverData,
+        linkFor,
+      })
       .catch((): SendOutcome => ({ kind: 'retry', reason: 'unexpected error' }))
     try {
       return await Promise.race([sent, givenUp])
@@ -115,31 +135,40 @@ export function createLane(
     switch (outcome.kind) {
       case 'ok':
         remove(message)
-        return events.onDelivered(message, outcome.refused ?? [])
+        return events.onDelivered(message, {
+          refused: outcome.refused ?? [],
+          receiverData: outcome.receiverData ?? message.row.receiverData,
+        })
       case 'permanent':
         remove(message)
         return events.onPermanentFailure(message, outcome.reason)
       case 'rate_limited': {
         const waitMs = outcome.retryAfterMs ?? backoffMs(message.row.attempts)
         blockedUntil = clock.now() + waitMs
-        return retry(message, { waitMs, reason: 'rate limited', delivered: message.row.delivered })
+        return retry(message.row, message, { waitMs, reason: 'rate limited' })
       }
       case 'retry':
-        return retry(message, {
-          waitMs: backoffMs(message.row.attempts),
-          reason: outcome.reason,
-          delivered: outcome.delivered ?? message.row.delivered,
-        })
+        return retry(
+          {
+            ...message.row,
+            delivered: outcome.delivered ?? message.row.delivered,
+            receiverData: outcome.receiverData ?? message.row.receiverData,
+          },
+          message,
+          { waitMs: backoffMs(message.row.attempts), reason: outcome.reason },
+        )
       default:
         return outcome satisfies never
     }
   }
 
+  /** `reached`: the row with what the attempt did achieve. */
   async function retry(
+    reached: OutboxRow,
     message: QueuedMessage,
-    { waitMs, reason, delivered }: { waitMs: number; reason: string; delivered: readonly string[] },
+    { waitMs, reason }: { waitMs: number; reason: string },
   ): Promise<void> {
-    const row = { ...message.row, delivered, nextAttemptAt: clock.now() + waitMs }
+    const row = { ...reached, nextAttemptAt: clock.now() + waitMs }
     const next = { ...message, row }
     if (messages.get(row.groupKey) === message) messages.set(row.groupKey, next)
     await events.onRetry(next, reason)
@@ -174,6 +203,12 @@ export function createLane(
       return oldest
     },
     isFailing: () => failing,
+    isBroken: () => broken,
     run,
+    retire() {
+      isRetired = true
+      alarm.ring()
+    },
+    waiting: () => [...messages.values()],
   }
 }

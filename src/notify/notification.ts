@@ -15,6 +15,8 @@ export type NotificationReason =
   | 'silence ended'
   /** What was told and silenced has resolved meanwhile: told quietly. */
   | 'resolved while silenced'
+  /** It fires and resolves again and again: told once, then only its final state. */
+  | 'flapping'
   /** Acknowledged some hours ago, and still firing. */
   | 'acknowledged reminder'
 

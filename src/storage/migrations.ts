@@ -48,6 +48,8 @@ const steps: readonly string[] = [
     at REAL NOT NULL,
     firing TEXT NOT NULL,
     resolved TEXT NOT NULL,
+    silenced TEXT NOT NULL,
+    receiver_data TEXT,
     PRIMARY KEY (group_key, integration_key)
   ) STRICT;
 
@@ -62,6 +64,7 @@ const steps: readonly string[] = [
     delivered TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     next_attempt_at REAL NOT NULL,
+    receiver_data TEXT,
     PRIMARY KEY (group_key, integration_key)
   ) STRICT;
 

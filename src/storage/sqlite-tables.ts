@@ -148,7 +148,7 @@ function readSubject(row: Row): Subject {
 // ---- what is told to whom
 
 const timerColumns = ['group_key', 'next_flush_at', 'flushed'] as const
-const entryColumns = ['group_key', 'integration_key', 'at', 'firing', 'resolved'] as const
+const entryColumns = ['group_key', 'integration_key', 'at', 'firing', 'resolved', 'silenced', 'receiver_data'] as const
 const messageColumns = [
   'group_key',
   'integration_key',
@@ -160,6 +160,7 @@ const messageColumns = [
   'delivered',
   'attempts',
   'next_attempt_at',
+  'receiver_data',
 ] as const
 
 const timerAt = positions(timerColumns)
@@ -190,7 +191,7 @@ export function notifyStatements(db: DatabaseSync) {
 /** In the order of entryColumns. */
 export function entryValues(entry: DedupEntry): SQLInputValue[] {
   const { groupKey, integrationKey, at, firing, resolved } = entry
-  return [groupKey, integrationKey, at, JSON.stringify(firing), JSON.stringify(resolved)]
+  return [groupKey, integrationKey, at, JSON.stringify(firing), JSON.stringify(resolved), JSON.stringify(entry.silenced), entry.receiverData]
 }
 
 /** In the order of messageColumns. */
@@ -206,6 +207,7 @@ export function messageValues(message: OutboxRow): SQLInputValue[] {
     JSON.stringify(message.delivered),
     message.attempts,
     message.nextAttemptAt,
+    message.receiverData,
   ]
 }
 
@@ -224,6 +226,8 @@ export function readEntry(row: Row): DedupEntry {
     at: number(row, entryAt.at),
     firing: json<string[]>(row, entryAt.firing),
     resolved: json<string[]>(row, entryAt.resolved),
+    silenced: json<string[]>(row, entryAt.silenced),
+    receiverData: row[entryAt.receiver_data] as string | null,
   }
 }
 
@@ -239,6 +243,7 @@ export function readMessage(row: Row): OutboxRow {
     delivered: json<string[]>(row, messageAt.delivered),
     attempts: number(row, messageAt.attempts),
     nextAttemptAt: number(row, messageAt.next_attempt_at),
+    receiverData: row[messageAt.receiver_data] as string | null,
   }
 }
 

@@ -1,12 +1,20 @@
 import { describe, expect, it } from 'vitest'
-import { decide } from '../../src/notify/dedup.ts'
+import { decide, type GroupState } from '../../src/notify/dedup.ts'
 import type { DedupEntry, OutboxRow } from '../../src/notify/store.ts'
 
 const place = { groupKey: 'g', integrationKey: 'r/slack/0' }
-const policy = { sendResolved: true, repeatIntervalMs: 100 }
+const policy = {
+  sendResolved: true,
+  repeatIntervalMs: 100,
+  tellWhenSilenceEnded: true,
+  remindAcknowledgedMs: 500,
+}
+
+/** A group in which nothing is held back. */
+const quiet = { silenced: [], withheld: [], resolvedSilenced: [], acknowledged: [], flappingSince: null }
 
 function entry(firing: readonly string[], at = 0): DedupEntry {
-  return { ...place, at, firing, resolved: [] }
+  return { ...place, at, firing, resolved: [], silenced: [], receiverData: null }
 }
 
 function waiting(firing: readonly string[], resolved: readonly string[] = [], attempts = 1): OutboxRow {
@@ -20,6 +28,7 @@ function waiting(firing: readonly string[], resolved: readonly string[] = [], at
     delivered: [],
     attempts,
     nextAttemptAt: 0,
+    receiverData: null,
   }
 }
 
@@ -27,12 +36,13 @@ function decision(
   firing: readonly string[],
   resolved: readonly string[],
   told: { entry?: DedupEntry; undelivered?: OutboxRow } = {},
-  options: { at?: number; sendResolved?: boolean } = {},
+  options: Partial<GroupState> & { sendResolved?: boolean; tellWhenSilenceEnded?: boolean } = {},
 ) {
+  const { sendResolved = true, tellWhenSilenceEnded = true, ...state } = options
   return decide(
-    { at: options.at ?? 50, firing, resolved },
+    { ...quiet, at: 50, firing, resolved, ...state },
     { entry: told.entry, undelivered: told.undelivered },
-    { ...policy, sendResolved: options.sendResolved ?? true },
+    { ...policy, sendResolved, tellWhenSilenceEnded },
   )
 }
 
@@ -68,10 +78,11 @@ describe('whether a group is worth a message', () => {
 
   it('remembers instead of telling where send_resolved is off', () => {
     const off = { sendResolved: false }
-    expect(decision([], ['a'], { entry: entry(['a']) }, off)).toEqual({ kind: 'remember', firing: [] })
+    expect(decision([], ['a'], { entry: entry(['a']) }, off)).toEqual({ kind: 'remember', firing: [], silenced: [] })
     expect(decision(['b'], ['a'], { entry: entry(['a', 'b']) }, off)).toEqual({
       kind: 'remember',
       firing: ['b'],
+      silenced: [],
     })
     expect(decision(['b', 'c'], ['a'], { entry: entry(['a', 'b']) }, off)).toMatchObject({
       reason: 'new alerts',
@@ -122,4 +133,76 @@ describe('while an earlier message is undelivered', () => {
       kind: 'nothing',
     })
   })
+})
+
+describe('what is held back', () => {
+  it('is told to nobody, and is still known by whoever was told before', () => {
+    expect(decision([], [], {}, { silenced: ['a'] })).toEqual({ kind: 'nothing' })
+    expect(decision([], [], { entry: entry(['a']) }, { withheld: ['a'] })).toEqual({ kind: 'nothing' })
+    expect(decision(['b'], [], { entry: entry(['a']) }, { withheld: ['a'] })).toMatchObject({
+      reason: 'new alerts',
+      firing: ['b'],
+    })
+    expect(decision(['a'], [], { entry: entry(['a']) })).toEqual({ kind: 'nothing' })
+  })
+
+  it('is told when its silence ends before it does, once, if that is wanted', () => {
+    const first = decision([], [], { entry: entry(['a']) }, { silenced: ['a'] })
+    expect(first).toEqual({ kind: 'remember', firing: ['a'], silenced: ['a'] })
+    const silenced = { ...entry(['a']), silenced: ['a'] }
+    expect(decision([], [], { entry: silenced }, { silenced: ['a'] })).toEqual({ kind: 'nothing' })
+    expect(decision(['a'], [], { entry: silenced })).toMatchObject({ reason: 'silence ended', firing: ['a'] })
+    expect(decision(['a'], [], { entry: silenced }, { tellWhenSilenceEnded: false })).toEqual({
+      kind: 'remember',
+      firing: ['a'],
+      silenced: [],
+    })
+  })
+
+  it('keeps that memory while something else holds it back after the silence', () => {
+    const silenced = { ...entry(['a']), silenced: ['a'] }
+    expect(decision([], [], { entry: silenced }, { withheld: ['a'] })).toEqual({ kind: 'nothing' })
+    expect(decision(['a'], [], { entry: silenced })).toMatchObject({ reason: 'silence ended' })
+  })
+
+  it('is told when it resolves, quietly where a silence holds it back', () => {
+    expect(decision([], ['a'], { entry: entry(['a']) }, { resolvedSilenced: ['a'] })).toMatchObject({
+      reason: 'resolved while silenced',
+      resolved: ['a'],
+    })
+    expect(decision([], ['a'], { entry: entry(['a', 'b']) }, { withheld: ['b'] })).toMatchObject({
+      reason: 'some resolved',
+      resolved: ['a'],
+    })
+    expect(decision([], ['a'], {}, { resolvedSilenced: ['a'] })).toEqual({ kind: 'nothing' })
+  })
+})
+
+describe('what somebody looks after', () => {
+  it('is not repeated, and is brought to mind after a longer while', () => {
+    const told = { entry: entry(['a']) }
+    expect(decision(['a'], [], told, { at: 100 })).toMatchObject({ reason: 'repeat' })
+    expect(decision(['a'], [], told, { at: 100, acknowledged: ['a'] })).toEqual({ kind: 'nothing' })
+    expect(decision(['a'], [], told, { at: 500, acknowledged: ['a'] })).toMatchObject({
+      reason: 'acknowledged reminder',
+    })
+  })
+
+  it('does not keep others of its group from being told or repeated', () => {
+    const told = { entry: entry(['a', 'b']) }
+    expect(decision(['a', 'b'], [], told, { at: 100, acknowledged: ['a'] })).toMatchObject({
+      reason: 'repeat',
+    })
+    expect(
+      decision(['a', 'b'], [], { entry: entry(['a']) }, { at: 100, acknowledged: ['a'] }),
+    ).toMatchObject({ reason: 'new alerts' })
+    expect(decision([], ['a'], { entry: entry(['a']) })).toMatchObject({ reason: 'all resolved' })
+  })
+})
+
+it('tells once that alerts flap', () => {
+  expect(decision(['a'], [], { entry: entry(['a'], 10) }, { flappingSince: 20 })).toMatchObject({
+    reason: 'flapping',
+  })
+  expect(decision(['a'], [], { entry: entry(['a'], 20) }, { flappingSince: 20 })).toEqual({ kind: 'nothing' })
 })

@@ -7,8 +7,18 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type AlertBook, openAlertBook } from '../../src/alerts/alert-book.ts'
 import { fingerprint } from '../../src/alerts/fingerprint.ts'
-import { type Dispatcher, openDispatcher } from '../../src/notify/dispatcher.ts'
+import type { Route } from '../../src/config.ts'
+import { parseMatchers } from '../../src/matcher.ts'
+import {
+  type Delivery,
+  type DeliveryPolicy,
+  type Dispatcher,
+  openDispatcher,
+} from '../../src/notify/dispatcher.ts'
 import type { Integration, Notification, SendOutcome } from '../../src/notify/notification.ts'
+import { createRouter } from '../../src/notify/route.ts'
+import type { OutboxRow } from '../../src/notify/store.ts'
+import { createSuppression } from '../../src/notify/suppression.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { createManualClock, type ManualClock } from '../manual-clock.ts'
@@ -27,7 +37,7 @@ const route = {
   groupWaitMs: 30_000,
   groupIntervalMs: 5 * minute,
   repeatIntervalMs: 240 * minute,
-} as const
+} satisfies Route
 
 /** A receiver that writes down what it gets: `0:30 first notification A B | C` (firing | resolved). */
 interface Recorder extends Integration {
@@ -35,10 +45,10 @@ interface Recorder extends Integration {
   outcome: (notification: Notification) => SendOutcome | Promise<SendOutcome>
 }
 
-function recorder(kind: string, sendResolved = true): Recorder {
+function recorder(kind: string, { receiver = 'on-call', sendResolved = true } = {}): Recorder {
   const messages: string[] = []
   const self: Recorder = {
-    receiver: 'on-call',
+    receiver,
     kind,
     index: 0,
     sendResolved,
@@ -67,6 +77,9 @@ function timeOf(ms: number): string {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
 }
 
+/** Names of alerts that are held back at present. */
+let held: { silenced: Set<string>; held: Set<string>; acknowledged: Set<string> }
+let dropped: OutboxRow[]
 let folder: string
 let storage: Storage
 let clock: ManualClock
@@ -77,14 +90,23 @@ let running: Promise<void>
 
 async function begin(
   integrations: readonly Integration[],
-  options: { enabled?: boolean } = {},
+  options: { enabled?: boolean; route?: Route; policy?: Partial<DeliveryPolicy> } = {},
 ): Promise<void> {
   storage = await openSqlite({ path: join(folder, 'state.db') })
   book = await openAlertBook(storage, { downMs: 0 })
   stop = new AbortController()
   dispatcher = await openDispatcher({
-    route,
-    integrations,
+    ...delivery(integrations, options),
+    suppression: createSuppression({
+      inhibitedBy: () => [],
+      mutedBy: () => [],
+      silencedBy: ({ labels }) => (held.silenced.has(labels['name'] ?? '') ? ['s1'] : []),
+      heldFor: ({ labels }) => (held.held.has(labels['name'] ?? '') ? 'walk' : null),
+      acknowledgementOf: ({ labels, fingerprint: print, episode }) =>
+        held.acknowledged.has(labels['name'] ?? '')
+          ? { fingerprint: print, episode, by: 'b', comment: '', at: 0, until: null }
+          : null,
+    }),
     store: storage,
     book,
     clock,
@@ -93,6 +115,8 @@ async function begin(
       onAttempt() {},
       onDelivered() {},
       onFailure() {},
+      onWithheld() {},
+      onDropped: (row) => void dropped.push(row),
       onStorageError: (error) => {
         throw error
       },
@@ -100,6 +124,22 @@ async function begin(
   })
   if (options.enabled ?? true) dispatcher.enable()
   running = dispatcher.run(stop.signal)
+}
+
+function delivery(
+  integrations: readonly Integration[],
+  options: { route?: Route; policy?: Partial<DeliveryPolicy> } = {},
+): Delivery {
+  return {
+    router: createRouter(options.route ?? route),
+    integrations,
+    policy: {
+      tellWhenSilenceEnded: true,
+      remindAcknowledgedMs: null,
+      fallbackReceiver: null,
+      ...options.policy,
+    },
+  }
 }
 
 /** As `kill -9` would: nothing is finished, only what is on disk goes on. */
@@ -115,8 +155,12 @@ async function restart(integrations: readonly Integration[]): Promise<void> {
   await begin(integrations)
 }
 
-async function set(name: string, firing: boolean): Promise<void> {
-  const labels = { alertname: 'Test', name }
+async function set(
+  name: string,
+  firing: boolean,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const labels = { alertname: 'Test', name, ...more }
   const subject = { kind: 'device', userId: 'u', deviceType: 'inverter', deviceId: name } as const
   book.evaluate({
     ruleId: 'test/Test',
@@ -145,6 +189,8 @@ async function to(time: string): Promise<void> {
 }
 
 beforeEach(async () => {
+  held = { silenced: new Set(), held: new Set(), acknowledged: new Set() }
+  dropped = []
   folder = await mkdtemp(join(tmpdir(), 'fleetwarden-'))
   clock = createManualClock(startAt)
 })
@@ -369,5 +415,225 @@ describe('a restart', () => {
     await to('6:00')
     expect(email.messages).toEqual(['5:30 first notification A'])
     expect(dispatcher.status()).toMatchObject({ queued: 0, isDelivering: true })
+    expect(dropped).toMatchObject([{ integrationKey: 'on-call/slack/0', reason: 'first notification' }])
   })
 })
+
+describe('what is held back', () => {
+  it('is not told, and told at the next tick once nothing holds it back', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    held.silenced.add('A')
+    await set('A', true)
+    await set('B', true)
+    await to('7:00')
+    held.silenced.clear()
+    await to('20:00')
+    expect(slack.messages).toEqual(['0:30 first notification B', '10:30 new alerts AB'])
+  })
+
+  it('has its end told to whoever was told that it fires, silenced or not', async () => {
+    const slack = recorder('slack')
+    const email = recorder('email', { sendResolved: false })
+    await begin([slack, email])
+    await set('A', true)
+    await to('3:00')
+    held.silenced.add('A')
+    await to('7:00')
+    await set('A', false)
+    await to('30:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '10:30 resolved while silenced -A'])
+    expect(email.messages).toEqual(['0:30 first notification A'])
+    expect(dispatcher.groups()).toEqual([])
+  })
+
+  it('has its end told also when others were told of meanwhile, across a restart', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('3:00')
+    held.silenced.add('A')
+    await set('B', true)
+    await to('6:00')
+    await restart([slack])
+    await to('12:00')
+    await set('A', false)
+    await to('30:00')
+    expect(slack.messages).toEqual([
+      '0:30 first notification A',
+      '5:30 new alerts B',
+      '15:30 some resolved B -A',
+    ])
+  })
+
+  it('is told again when its silence has ended and it still fires', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('3:00')
+    held.silenced.add('A')
+    await to('8:00')
+    held.silenced.clear()
+    await restart([slack])
+    await to('30:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '10:30 silence ended A'])
+  })
+
+  it('waits beyond its first tick for a hold that no clock ends, and is told as soon as that ends', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    held.held.add('A')
+    await set('A', true)
+    await to('3:00')
+    expect(slack.messages).toEqual([])
+    held.held.clear()
+    dispatcher.wake()
+    await to('3:01')
+    expect(slack.messages).toEqual(['3:00 first notification A'])
+  })
+
+  it('is not repeated while somebody looks after it', async () => {
+    const slack = recorder('slack')
+    await begin([slack], { policy: { remindAcknowledgedMs: 600 * minute } })
+    held.acknowledged.add('A')
+    await set('A', true)
+    await to('700:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '600:30 acknowledged reminder A'])
+  })
+})
+
+describe('the routing tree', () => {
+  const tree: Route = {
+    ...route,
+    routes: [
+      {
+        ...route,
+        key: '{}/{severity="critical"}',
+        matchers: parseMatchers('severity="critical"'),
+        receiver: 'pager',
+        groupWaitMs: 0,
+        continue: true,
+      },
+      { ...route, key: '{}/{severity=~".+"}', matchers: parseMatchers('severity=~".+"'), groupBy: 'all' },
+    ],
+  }
+
+  it('tells each route its own message, and lets go of an alert when all of them know', async () => {
+    const slack = recorder('slack')
+    const pager = recorder('pagerduty', { receiver: 'pager' })
+    await begin([slack, pager], { route: tree })
+    await set('A', true, { severity: 'critical' })
+    await set('B', true)
+    await to('1:00')
+    pager.outcome = () => ({ kind: 'retry', reason: 'HTTP 500' })
+    await set('A', false, { severity: 'critical' })
+    await to('9:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '0:30 first notification B', '5:30 all resolved -A'])
+    expect(pager.messages).toEqual(['0:00 first notification A'])
+    expect([...book.all()].find((alert) => alert.labels['name'] === 'A')?.settled).toBe(false)
+    pager.outcome = () => ({ kind: 'ok' })
+    await to('20:00')
+    expect(pager.messages).toHaveLength(2)
+    expect([...book.all()].find((alert) => alert.labels['name'] === 'A')?.settled).toBe(true)
+  })
+
+  it('has a fallback stand in for a receiver that fails for good, until the end of what it was told', async () => {
+    const slack = recorder('slack')
+    const email = recorder('email', { receiver: 'fallback' })
+    await begin([slack, email], { policy: { fallbackReceiver: 'fallback' } })
+    slack.outcome = () => ({ kind: 'permanent', reason: 'HTTP 404 channel_not_found' })
+    await set('A', true)
+    await to('1:00')
+    expect(email.messages).toEqual(['0:30 first notification A'])
+    slack.outcome = () => ({ kind: 'ok' })
+    await to('7:00')
+    await set('A', false)
+    await to('30:00')
+    expect(slack.messages).toEqual(['5:30 first notification A', '10:30 all resolved -A'])
+    expect(email.messages).toEqual(['0:30 first notification A', '10:30 all resolved -A'])
+  })
+})
+
+describe('a reload', () => {
+  it('says nothing by itself and keeps every tick, also with a new integration in the old place', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await to('2:00')
+    const next = recorder('slack')
+    await dispatcherReload([next])
+    await set('B', true)
+    await to('20:00')
+    expect(slack.messages).toEqual(['0:30 first notification A'])
+    expect(next.messages).toEqual(['5:30 new alerts AB'])
+  })
+
+  it('lets a message under way end, and sends it only once', async () => {
+    const slack = recorder('slack')
+    let answer: (outcome: SendOutcome) => void = () => {}
+    slack.outcome = () => new Promise((resolve) => { answer = resolve })
+    await begin([slack])
+    await set('A', true)
+    await to('0:40')
+    const next = recorder('slack')
+    await dispatcherReload([next])
+    await to('6:00')
+    expect(next.messages).toEqual([])
+    answer({ kind: 'ok' })
+    await to('20:00')
+    expect(slack.messages).toEqual(['6:00 first notification A'])
+    expect(next.messages).toEqual([])
+  })
+
+  it('hands a message that could not be delivered to the integration that comes after', async () => {
+    const slack = recorder('slack')
+    slack.outcome = () => ({ kind: 'retry', reason: 'HTTP 500' })
+    await begin([slack])
+    await set('A', true)
+    await to('2:00')
+    const next = recorder('slack')
+    await dispatcherReload([next])
+    await to('5:00')
+    expect(next.messages).toHaveLength(1)
+    expect(next.messages[0]).toMatch(/^2:\d\d first notification A$/)
+  })
+
+  it('drops the queue of a receiver that is gone, and tells whoever took its place', async () => {
+    const slack = recorder('slack')
+    slack.outcome = () => ({ kind: 'retry', reason: 'HTTP 500' })
+    await begin([slack])
+    await set('A', true)
+    await to('2:00')
+    const email = recorder('email')
+    await dispatcherReload([email])
+    await to('6:00')
+    expect(dropped).toHaveLength(1)
+    expect(email.messages).toEqual(['5:30 first notification A'])
+    expect(await storage.loadOutbox()).toEqual([])
+  })
+
+  it('moves alerts to the groups that new routes make', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await set('B', true)
+    await to('2:00')
+    await dispatcherReload([slack], { route: { ...route, groupBy: ['name'] } })
+    await to('3:00')
+    expect(slack.messages.slice(1).sort()).toEqual(['2:00 first notification A', '2:00 first notification B'])
+    expect((await storage.loadGroupTimers()).map(({ groupKey }) => groupKey).sort()).toEqual([
+      '{}:{name="A"}',
+      '{}:{name="B"}',
+    ])
+  })
+})
+
+/** As a configuration that was read again. */
+async function dispatcherReload(
+  integrations: readonly Integration[],
+  options: { route?: Route } = {},
+): Promise<void> {
+  const done = dispatcher.reconfigure(delivery(integrations, options))
+  await clock.advance(0)
+  await done
+}

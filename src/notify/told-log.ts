@@ -1,0 +1,37 @@
+// What every integration was told last, by group: the memory that deduplication decides by.
+
+import type { DedupEntry } from './store.ts'
+
+export interface ToldLog {
+  get(groupKey: string, integrationKey: string): DedupEntry | undefined
+  ofGroup(groupKey: string): Iterable<DedupEntry>
+  set(entry: DedupEntry): void
+  deleteGroup(groupKey: string): void
+  size(): number
+}
+
+export function createToldLog(entries: readonly DedupEntry[]): ToldLog {
+  const byGroup = new Map<string, Map<string, DedupEntry>>()
+
+  function set(entry: DedupEntry): void {
+    let ofGroup = byGroup.get(entry.groupKey)
+    if (ofGroup === undefined) {
+      ofGroup = new Map()
+      byGroup.set(entry.groupKey, ofGroup)
+    }
+    ofGroup.set(entry.integrationKey, entry)
+  }
+
+  for (const entry of entries) set(entry)
+  return {
+    get: (groupKey, integrationKey) => byGroup.get(groupKey)?.get(integrationKey),
+    ofGroup: (groupKey) => byGroup.get(groupKey)?.values() ?? [],
+    set,
+    deleteGroup: (groupKey) => void byGroup.delete(groupKey),
+    size() {
+      let entries = 0
+      for (const ofGroup of byGroup.values()) entries += ofGroup.size
+      return entries
+    },
+  }
+}
