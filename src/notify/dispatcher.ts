@@ -71,8 +71,17 @@ export interface DeliveryStatus {
 export interface GroupStatus extends Pick<Group, 'key' | 'labels' | 'route'> {
   readonly members: Iterable<Alert>
   readonly nextFlushAt: number
-  /** What each integration was told last. */
-  readonly told: Iterable<DedupEntry>
+  /** What would be decided at its next tick if nothing changed until then, for each integration. */
+  readonly outlook: () => readonly Outlook[]
+}
+
+export interface Outlook {
+  readonly integrationKey: string
+  readonly decision: DedupDecision
+  /** What it was told last; undefined: nothing. */
+  readonly told: DedupEntry | undefined
+  /** A message that waits to be delivered. */
+  readonly undelivered: OutboxRow | undefined
 }
 
 export interface DispatcherOptions extends Delivery {
@@ -201,22 +210,13 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     { at, timer, to }: { at: number; timer: Group['timer']; to: readonly Lane[] },
   ): Promise<void> {
     const state = stateOf(group, at)
+    for (const reasons of state.reasons) events.onWithheld(reasons)
     const outbox: OutboxRow[] = []
     const remembered: DedupEntry[] = []
     const dropped: { groupKey: string; integrationKey: string }[] = []
     for (const lane of to) {
       const place = { groupKey: group.key, integrationKey: integrationKey(lane.integration) }
-      const entry = told.get(place.groupKey, place.integrationKey)
-      const undelivered = lane.queued(group.key)?.row
-      const decision = decide(
-        state,
-        { entry, undelivered },
-        {
-          ...policy,
-          sendResolved: lane.integration.sendResolved,
-          repeatIntervalMs: group.route.repeatIntervalMs,
-        },
-      )
+      const { decision, told: entry, undelivered } = outlook(group, lane, state)
       if (decision.kind === 'send') outbox.push(rowFor(decision, { ...place, at, entry, undelivered }))
       else if (decision.kind !== 'wait' && undelivered !== undefined) dropped.push(place)
       if (decision.kind === 'remember') {
@@ -242,7 +242,21 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     }
   }
 
-  function stateOf(group: Group, at: number): GroupState {
+  function outlook(group: Group, lane: Lane, state: GroupState): Outlook {
+    const key = integrationKey(lane.integration)
+    const entry = told.get(group.key, key)
+    const undelivered = lane.queued(group.key)?.row
+    const decision = decide(
+      state,
+      { entry, undelivered },
+      { ...policy, sendResolved: lane.integration.sendResolved, repeatIntervalMs: group.route.repeatIntervalMs },
+    )
+    return { integrationKey: key, decision, told: entry, undelivered }
+  }
+
+  /** `reasons`: why each member that is held back is. */
+  function stateOf(group: Group, at: number): GroupState & { readonly reasons: readonly Withheld[] } {
+    const withheldFor: Withheld[] = []
     const firing: string[] = []
     const silenced: string[] = []
     const withheld: string[] = []
@@ -262,7 +276,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       }
       const reasons = suppression.of(alert, group.route, now)
       if (reasons !== null) {
-        events.onWithheld(reasons)
+        withheldFor.push(reasons)
         if (reasons.silencedBy.length > 0) silenced.push(fingerprint)
         else withheld.push(fingerprint)
         continue
@@ -271,7 +285,10 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       if (suppression.acknowledgementOf(alert, now) !== null) acknowledged.push(fingerprint)
       if (alert.flappingSince !== null) flappingSince = Math.max(flappingSince ?? 0, alert.flappingSince)
     }
-    return { at, firing, silenced, withheld, resolved, resolvedSilenced, acknowledged, flappingSince }
+    return {
+      ...{ at, firing, silenced, withheld, resolved, resolvedSilenced, acknowledged, flappingSince },
+      reasons: withheldFor,
+    }
   }
 
   /** The next tick in the group's rhythm; after a long absence one flush, not one for each missed tick. */
@@ -577,13 +594,16 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       }
     },
     groups: () =>
-      groups.all().map(({ key, labels, route, members, timer }) => ({
-        key,
-        labels,
-        route,
-        members: members.values(),
-        nextFlushAt: timer.nextFlushAt,
-        told: told.ofGroup(key),
+      groups.all().map((group) => ({
+        key: group.key,
+        labels: group.labels,
+        route: group.route,
+        members: group.members.values(),
+        nextFlushAt: group.timer.nextFlushAt,
+        outlook() {
+          const state = stateOf(group, group.timer.nextFlushAt)
+          return lanesOf(group).map((lane) => outlook(group, lane, state))
+        },
       })),
   }
 }

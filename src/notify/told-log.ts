@@ -4,7 +4,6 @@ import type { DedupEntry } from './store.ts'
 
 export interface ToldLog {
   get(groupKey: string, integrationKey: string): DedupEntry | undefined
-  ofGroup(groupKey: string): Iterable<DedupEntry>
   set(entry: DedupEntry): void
   deleteGroup(groupKey: string): void
   size(): number
@@ -25,7 +24,6 @@ export function createToldLog(entries: readonly DedupEntry[]): ToldLog {
   for (const entry of entries) set(entry)
   return {
     get: (groupKey, integrationKey) => byGroup.get(groupKey)?.get(integrationKey),
-    ofGroup: (groupKey) => byGroup.get(groupKey)?.values() ?? [],
     set,
     deleteGroup: (groupKey) => void byGroup.delete(groupKey),
     size() {
