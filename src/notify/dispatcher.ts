@@ -17,7 +17,7 @@ import type { Route } from '../config.ts'
 import { type DedupDecision, decide } from './dedup.ts'
 import { createLane, integrationKey, type Lane, type QueuedMessage } from './lane.ts'
 import type { Integration, LinkSource, Notification, SendOutcome } from './notification.ts'
-import { createGroupKeys, groupLabels } from './route.ts'
+import { createRouter, groupLabels } from './route.ts'
 import type { DedupEntry, GroupTimer, NotifyStore, OutboxRow } from './store.ts'
 
 export interface Dispatcher {
@@ -79,7 +79,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   const storedTimers = new Map((await store.loadGroupTimers()).map((timer) => [timer.groupKey, timer]))
   const told = createToldLog(await store.loadDedupEntries())
   const alarm = createAlarm(clock)
-  const keyOf = createGroupKeys(route)
+  const router = createRouter(route)
+  const keyOf = (labels: Labels) => router.groupOf(labels, route).key
   let enabled = false
   /** Delivered, but the write that remembers it failed: tried again until it works. */
   const unsaved: DedupEntry[] = []
