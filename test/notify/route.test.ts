@@ -133,6 +133,7 @@ describe('the group of an alert', () => {
       labels: { alertname: 'Stale' },
     })
     expect(groupLabels(labels, root)).toEqual({ alertname: 'Stale' })
+    expect(keyOf(['constructor', 'alertname'])).toBe('{}:{alertname="Stale"}')
   })
 
   it('is one for each label set when the route groups by all labels', () => {
