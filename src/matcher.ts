@@ -208,7 +208,12 @@ function quote(text: string): string {
 }
 
 export function matchesAll(matchers: readonly Matcher[], labels: Readonly<Record<string, string>>): boolean {
-  return matchers.every((matcher) => matcher.test(labels[matcher.name] ?? ''))
+  return matchers.every((matcher) => matcher.test(valueOf(labels, matcher.name)))
+}
+
+/** What a matcher is asked about: '' where the label is missing, also where every object has such a property. */
+export function valueOf(labels: Readonly<Record<string, string>>, name: string): string {
+  return Object.hasOwn(labels, name) ? (labels[name] ?? '') : ''
 }
 
 /** Whether two matchers say the same, word for word. */

@@ -126,8 +126,8 @@ export function groupLabels(labels: Labels, route: Pick<Route, 'groupBy'>): Labe
   if (route.groupBy === 'all') return labels
   const common: Record<string, string> = {}
   for (const name of route.groupBy) {
-    const value = labels[name]
-    if (value !== undefined) common[name] = value
+    // Not every property is a label: objects inherit a `constructor`.
+    if (Object.hasOwn(labels, name)) common[name] = labels[name] ?? ''
   }
   return common
 }
