@@ -6,6 +6,7 @@
 
 import type { AlertBook, Transition } from './alerts/alert-book.ts'
 import type { DeviceSubject, Evaluator, FleetTally } from './alerts/evaluation.ts'
+import type { MassChangeGuard } from './alerts/mass-change.ts'
 import type { WalkState, WalkStore } from './alerts/walk-store.ts'
 import type { Clock } from './clock.ts'
 import type { UserReading } from './fleet/reading.ts'
@@ -18,7 +19,9 @@ import type { WalkReport } from './poller/walk.ts'
 export interface MonitorOptions {
   readonly book: AlertBook
   readonly evaluator: Evaluator
-  readonly dispatcher: Pick<Dispatcher, 'enable' | 'status'>
+  readonly dispatcher: Pick<Dispatcher, 'enable' | 'wake' | 'status'>
+  /** Holds back what newly fires until the walk's end, and beyond it when that is suspiciously much. */
+  readonly guard: Pick<MassChangeGuard, 'begin' | 'end' | 'abandon'>
   readonly store: WalkStore
   readonly clock: Clock
   /** Reads every user once and hands each on; see poller/walk.ts. */
@@ -69,13 +72,23 @@ const batchMs = 1_000
 const mostUnreadRatio = 0.1
 
 export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
-  const { book, evaluator, dispatcher, store, clock, events } = options
+  const { book, evaluator, dispatcher, guard, store, clock, events } = options
   let state: WalkState = (await store.loadWalkState()) ?? beforeFirstWalk(clock.now())
   /** The users of devices with alerts, as last read: rules about a device may read its user too. */
   const usersWithAlerts = new Map<string, User>()
   book.subscribe(forgetUsersWithoutAlerts)
 
   async function walk(signal: AbortSignal): Promise<WalkOutcome> {
+    guard.begin(clock.now())
+    try {
+      return await walkAndEvaluate(signal)
+    } finally {
+      guard.abandon()
+      dispatcher.wake()
+    }
+  }
+
+  async function walkAndEvaluate(signal: AbortSignal): Promise<WalkOutcome> {
     const tallies = evaluator.beginWalk()
     const batch = createBatch()
     const report = await readFleet(tallies, { batch, signal })
@@ -96,6 +109,9 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
     }
     evaluator.service(state.last, endedAt)
     book.prune(endedAt)
+    await batch.save()
+    // Now that all of it is known, and what it inhibits.
+    guard.end(clock.now(), report.devices + report.devicesUnread)
     await batch.save()
     await saveState(batch)
     const outcome = outcomeOf(report)

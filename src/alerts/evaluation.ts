@@ -52,6 +52,8 @@ export interface Evaluator {
   service(walk: Walk, at: number): void
   /** Ends the alerts of rules that are no longer loaded. */
   endRemovedRules(at: number): void
+  /** Goes on with other rules. A walk under way counts no more for rules about the fleet that changed. */
+  reload(rules: RuleSet): void
 }
 
 export type DeviceSubject = Extract<Subject, { kind: 'device' }>
@@ -60,15 +62,23 @@ export type UnseenReason = 'poll_failed' | 'device_missing' | 'deleted'
 /** For built-in alerts, and for those of rules that are about to be ended as removed. */
 const withoutRule: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
 
-export function createEvaluator({ rules, book, newEpisode, onUnknown }: EvaluatorOptions): Evaluator {
+export function createEvaluator({ book, newEpisode, onUnknown, ...options }: EvaluatorOptions): Evaluator {
+  let rules = options.rules
   const ruleById = new Map<string, RuleBase>()
-  for (const list of [rules.deviceRules, rules.userRules, rules.fleetRules, rules.serviceRules]) {
-    for (const rule of list) ruleById.set(rule.id, rule)
-  }
   const rulesByType = new Map<DeviceType, readonly DeviceRule[]>()
   const builtIn = createBuiltInAlerts(book, createRaise(book, newEpisode))
   /** Rules that were held back by their limit since the last end of a walk, and by how many alerts. */
   const heldBack = new Map<string, number>()
+  reload(options.rules)
+
+  function reload(loaded: RuleSet): void {
+    rules = loaded
+    ruleById.clear()
+    rulesByType.clear()
+    for (const list of [rules.deviceRules, rules.userRules, rules.fleetRules, rules.serviceRules]) {
+      for (const rule of list) ruleById.set(rule.id, rule)
+    }
+  }
 
   function rulesFor(type: DeviceType): readonly DeviceRule[] {
     let list = rulesByType.get(type)
@@ -251,6 +261,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
 
   function fleet(walk: Walk, at: number, tallies: readonly FleetTally[]): void {
     for (const tally of tallies) {
+      if (ruleById.get(tally.rule.id) !== tally.rule) continue
       const counted = tally.counts.groups()
       const keys = new Set(counted.map((group) => group.key))
       for (const group of counted) aboutGroup(tally, group, { walk, at })
@@ -322,6 +333,7 @@ export function createEvaluator({ rules, book, newEpisode, onUnknown }: Evaluato
     fleet,
     service,
     endRemovedRules,
+    reload,
   }
 }
 
