@@ -93,6 +93,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       clock,
       moreUrl: () => null,
       onLayoutRefused: telemetry.layoutRefused,
+      onTemplateFailure: telemetry.templateFailed,
     })
     for (const integration of integrations) releases.defer(() => integration.close())
     const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href

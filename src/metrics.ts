@@ -93,6 +93,7 @@ export interface Metrics {
     readonly outcome: AttemptOutcome
     readonly durationMs: number
   }): void
+  templateFailed(template: { readonly receiver: string; readonly integration: string }): void
   heartbeat(outcome: 'ok' | 'failed'): void
 
   storageFailed(kind: string): void
@@ -317,6 +318,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ['receiver', 'integration', 'outcome'],
     mostAlertSeries,
   )
+  const templateFailures = counter(
+    'fleet_template_failures_total',
+    'Parts of messages whose template failed, so that the built-in part was sent.',
+    ['receiver', 'integration'],
+  )
   const notificationSeconds = histogram(
     'fleet_notification_duration_seconds',
     'How long attempts to deliver a message took.',
@@ -421,10 +427,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ruleUnknown: (alertname, reason, count = 1) => ruleUnknowns.add([alertname, reason], count),
 
     setIntegrations: (integrations) => {
-      notifications.removeWhere(
-        ([receiver, kind]) => !integrations.some((each) => each.receiver === receiver && each.kind === kind),
-      )
+      for (const family of [notifications, templateFailures]) {
+        family.removeWhere(
+          ([receiver, kind]) =>
+            !integrations.some((each) => each.receiver === receiver && each.kind === kind),
+        )
+      }
       for (const { receiver, kind } of integrations) {
+        templateFailures.add([receiver, kind], 0)
         for (const outcome of attemptOutcomes) notifications.add([receiver, kind, outcome], 0)
       }
     },
@@ -432,6 +442,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       notifications.add([receiver, integration, outcome], 1)
       notificationSeconds.observe({ integration }, durationMs / 1_000)
     },
+    templateFailed: ({ receiver, integration }) => templateFailures.add([receiver, integration], 1),
     heartbeat: (outcome) => heartbeats.add([outcome], 1),
 
     storageFailed: (kind) => storageErrors.add([kind], 1),

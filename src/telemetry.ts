@@ -12,6 +12,7 @@ import type { Metrics } from './metrics.ts'
 import type { MonitorEvents, WalkOutcome } from './monitor.ts'
 import type { DispatcherEvents } from './notify/dispatcher.ts'
 import type { Integration } from './notify/notification.ts'
+import type { TemplateFailure } from './notify/template-parts.ts'
 import type { RequestEvent } from './partner/transport.ts'
 import type { Unread } from './poller/walk.ts'
 import { StorageError } from './storage/storage.ts'
@@ -32,6 +33,7 @@ export interface Telemetry {
   unknown(alertname: string, reason: UnknownReason): void
   linkFailed(error: unknown): void
   layoutRefused(refused: { readonly receiver: string; readonly index: number; readonly answer: string }): void
+  templateFailed(failure: TemplateFailure): void
   heartbeat(outcome: { readonly kind: 'ok' } | { readonly kind: 'failed'; readonly reason: string }): void
 }
 
@@ -108,6 +110,11 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
     },
     linkFailed: (error) => logger.warn({ error }, 'No resolution link for a message'),
     layoutRefused: (refused) => logger.error(refused, 'Slack refused the layout: sent as plain text'),
+    templateFailed({ receiver, kind: integration, index, part, error }) {
+      metrics.templateFailed({ receiver, integration })
+      const fields = { receiver, integration, index, part, reason: error.message }
+      logger.error(fields, 'A template failed: the built-in part was sent')
+    },
     heartbeat(outcome) {
       metrics.heartbeat(outcome.kind)
       if (outcome.kind === 'failed') logger.warn({ reason: outcome.reason }, 'Heartbeat failed')

@@ -1,9 +1,11 @@
 import { readFile as readFileBytes } from 'node:fs/promises'
 import { relative } from 'node:path'
-import { type Config, loadConfig } from '../config.ts'
+import { type Config, loadConfig, type ReceiverConfig } from '../config.ts'
+import { checkTemplates } from '../notify/template-check.ts'
 import type { RuleSet } from '../rules/rule.ts'
 import { loadAndLintRules, type RuleFile } from '../rules/rule-file.ts'
-import { FileError, type FileProblem } from '../yaml-file.ts'
+import { valueAt } from '../schema-message.ts'
+import { FileError, type FileProblem, inOrder, parseYaml } from '../yaml-file.ts'
 import type { CliContext } from './context.ts'
 
 export interface Loaded {
@@ -14,12 +16,21 @@ export interface Loaded {
   readonly warnings: readonly FileProblem[]
 }
 
-/** The configuration and its rules; rejects with a FileError that has everything that is wrong in any of them. */
+/**
+ * The configuration and its rules; rejects with a FileError that has everything that is wrong in any of
+ * them, or else in the templates of its receivers.
+ */
 export async function load(configFile: string, { env }: CliContext): Promise<Loaded> {
   const loaded: Omit<Loaded, 'config'>[] = []
+  let text = ''
   const config = await loadConfig({
     file: configFile,
-    readFile,
+    // Kept for places in it: what the name stands for may be a pipe, which can't be read twice.
+    async readFile(path) {
+      const content = await readFile(path)
+      if (path === configFile) text = content
+      return content
+    },
     env,
     async checkRuleFiles(paths) {
       try {
@@ -31,9 +42,41 @@ export async function load(configFile: string, { env }: CliContext): Promise<Loa
       }
     },
   })
+  const { receivers } = config.alerting
+  const problems = templateProblems({ file: configFile, text, receivers })
+  if (problems.length > 0) throw new FileError(problems)
   const [rules] = loaded
   if (rules === undefined) throw new Error('no rules although the configuration was checked')
   return { config, ...rules }
+}
+
+/** What is wrong with the receivers' templates, at its place in the configuration file that holds them. */
+export function templateProblems({
+  file,
+  text,
+  receivers,
+}: {
+  readonly file: string
+  readonly text: string
+  readonly receivers: readonly ReceiverConfig[]
+}): readonly FileProblem[] {
+  const problems = checkTemplates(receivers)
+  if (problems.length === 0) return []
+  const yaml = parseYaml(file, text)
+  const positions = receivers.map(({ name }) => name)
+  return inOrder(
+    problems.map(({ receiver, kind, index, part, message, offset }) => {
+      // Receivers are resolved in the order of the file.
+      const receiverAt = ['alerting', 'receivers', positions.indexOf(receiver)]
+      const path = [...receiverAt, `${kind}_configs`, index, 'template', part]
+      const written = valueAt(yaml.value, path)
+      // Where a variable was expanded, characters of the template are not those of the file.
+      const isAsWritten = typeof written === 'string' && !written.includes('$')
+      const place = yaml.position(path, isAsWritten ? { offset } : {})
+      const where = `receiver ${JSON.stringify(receiver)}, template of ${kind}_configs[${index}]`
+      return { file, ...place, message: `${where}, ${part}: ${message}` }
+    }),
+  )
 }
 
 export async function loadRuleFiles(paths: readonly string[]): Promise<Omit<Loaded, 'config'>> {

@@ -42,6 +42,8 @@ export async function notifyTest({
     clock,
     moreUrl: () => null,
     onLayoutRefused: ({ answer }) => print(`  Slack refused the layout (${answer}); trying plain text`),
+    onTemplateFailure: ({ part, error }) =>
+      print(`  The template of its ${part} failed (${error.message}); sending the built-in one`),
   })
   if (integrations.length === 0) {
     print(`Receiver ${receiver} has no slack_configs and no email_configs: alerts routed to it reach nobody.`)

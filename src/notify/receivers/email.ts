@@ -16,12 +16,15 @@ import type { EmailConfig } from '../../config.ts'
 import { createMessage, findLinks } from '../message.ts'
 import { plainText } from '../message-text.ts'
 import type { Integration, Notification, SendContext, SendOutcome } from '../notification.ts'
+import { createEmailTemplates, type TemplateFailure } from '../template-parts.ts'
 import { htmlBody, textBody } from './email-body.ts'
 
 export interface EmailDeps {
   readonly clock: Clock
   /** The page that lists a group's members, null: there is none. */
   readonly moreUrl: (notification: Notification) => string | null
+  /** A template of the operator's failed, and the built-in part went out: to be counted and logged. */
+  readonly onTemplateFailure: (failure: TemplateFailure) => void
 }
 
 /** An `email_configs` entry whose addresses can't be used. */
@@ -43,12 +46,13 @@ const timeoutsMs = {
 export function createEmailIntegration(
   config: EmailConfig,
   { receiver, index }: { readonly receiver: string; readonly index: number },
-  { clock, moreUrl }: EmailDeps,
+  { clock, moreUrl, onTemplateFailure }: EmailDeps,
 ): Integration {
   const from = parseMailbox(config.from)
   const recipients = distinct(config.to.map(parseMailbox))
   if (recipients.length === 0) throw new MailAddressError('`to` names nobody: give at least one address')
   const closing = new AbortController()
+  const fillTemplates = createEmailTemplates(config.template, { receiver, index, onTemplateFailure })
 
   async function send(notification: Notification, context: SendContext): Promise<SendOutcome> {
     const signal = AbortSignal.any([context.signal, closing.signal])
@@ -62,6 +66,7 @@ export function createEmailIntegration(
         showPersonalData: config.showPersonalData,
         moreUrl: moreUrl(notification),
       })
+      const parts = fillTemplates(message, notification)
       const roots = threadRoots(notification, from.address)
       const transport = createTransport(transportOptions(config))
       const { accepted, rejectedErrors = [] } = await transport.sendMail({
@@ -69,7 +74,7 @@ export function createEmailIntegration(
         // All of them in the header, so that each attempt is the same mail.
         to: recipients,
         envelope: { from: from.address, to: remaining.map(({ address }) => address) },
-        subject: message.topic,
+        subject: parts.subject ?? message.topic,
         date: new Date(clock.now()),
         messageId: messageId(notification, { receiver, index, from: from.address }),
         ...(roots[0] === undefined ? {} : { inReplyTo: roots[0], references: roots }),
@@ -82,8 +87,8 @@ export function createEmailIntegration(
           // For filters, which want a word.
           ...(/^[\w-]+$/.test(message.severity) ? { 'X-Fleet-Alert-Severity': message.severity } : {}),
         },
-        text: textBody(message, { receiver }),
-        html: await htmlBody(message, { receiver }),
+        text: parts.text ?? textBody(message, { receiver }),
+        html: parts.html ?? (await htmlBody(message, { receiver })),
         disableFileAccess: true,
         disableUrlAccess: true,
         signal,

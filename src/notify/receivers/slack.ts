@@ -17,6 +17,12 @@ import type { SlackWebhookConfig } from '../../config.ts'
 import { createMessage, findLinks, type Message, type MessageMember } from '../message.ts'
 import type { Moment } from '../message-text.ts'
 import type { Integration, Notification, SendContext, SendOutcome } from '../notification.ts'
+import {
+  builtInSlackParts,
+  createSlackTemplates,
+  type SlackParts,
+  type TemplateFailure,
+} from '../template-parts.ts'
 
 export interface SlackDeps {
   readonly clock: Clock
@@ -29,6 +35,8 @@ export interface SlackDeps {
     /** Slack's word for it, such as `invalid_blocks`. */
     readonly answer: string
   }) => void
+  /** A template of the operator's failed, and the built-in part went out: to be counted and logged. */
+  readonly onTemplateFailure: (failure: TemplateFailure) => void
   /** For one request (ms of real time). Default 10 s. */
   readonly requestTimeoutMs?: number
 }
@@ -42,9 +50,10 @@ const longestRetryAfterMs = 3_600_000
 export function createSlackIntegration(
   config: SlackWebhookConfig,
   { receiver, index }: { readonly receiver: string; readonly index: number },
-  { clock, moreUrl, onLayoutRefused, requestTimeoutMs = 10_000 }: SlackDeps,
+  { clock, moreUrl, onLayoutRefused, onTemplateFailure, requestTimeoutMs = 10_000 }: SlackDeps,
 ): Integration {
   const closing = new AbortController()
+  const fillTemplates = createSlackTemplates(config.template, { receiver, index, onTemplateFailure })
 
   async function send(notification: Notification, context: SendContext): Promise<SendOutcome> {
     const signal = AbortSignal.any([context.signal, closing.signal])
@@ -55,7 +64,7 @@ export function createSlackIntegration(
         showPersonalData: config.showPersonalData,
         moreUrl: moreUrl(notification),
       })
-      const payload = slackPayload(message)
+      const payload = slackPayload(message, fillTemplates(message, notification))
       const outcome = await post(payload, signal)
       if (outcome.kind !== 'refused') return outcome
       onLayoutRefused({ receiver, index, answer: outcome.answer })
@@ -218,11 +227,17 @@ const limits = {
   all: 9_000,
 } as const
 
-/** The request that shows a message: blocks, and the same as text for notifications and screen readers. */
-export function slackPayload(message: Message): IncomingWebhookSendArguments & { readonly text: string } {
+/**
+ * The request that shows a message: blocks, and the same as text for notifications and screen readers.
+ * Templates may have written parts of the blocks, never the text or the context below.
+ */
+export function slackPayload(
+  message: Message,
+  parts: SlackParts = builtInSlackParts,
+): IncomingWebhookSendArguments & { readonly text: string } {
   return {
     text: fallbackText(message),
-    blocks: layOut(message),
+    blocks: layOut(message, parts),
     // The links of an alert are not for Slack's servers to open.
     unfurl_links: false,
     unfurl_media: false,
@@ -234,18 +249,15 @@ type SlackBlock = NonNullable<IncomingWebhookSendArguments['blocks']>[number]
 /** Without the block of any type, among which a misspelt one would pass. */
 type KnownBlock<B = SlackBlock> = B extends { type: infer T } ? (string extends T ? never : B) : never
 
-function layOut(message: Message): KnownBlock[] {
-  const head: KnownBlock[] = [
-    {
-      type: 'header',
-      text: { type: 'plain_text', emoji: true, text: escaped(headline(message), limits.header) },
-    },
-  ]
+function layOut(message: Message, { title, sections }: SlackParts): KnownBlock[] {
+  const header = title ?? escaped(headline(message), limits.header)
+  const head: KnownBlock[] = [{ type: 'header', text: { type: 'plain_text', emoji: true, text: header } }]
+  const foot: KnownBlock[] = [{ type: 'context', elements: [mrkdwn(escaped(message.why, limits.field))] }]
+  if (sections !== null) return [...head, ...sections.map(section), ...foot]
+
   const lead = leadLines(message).join('\n')
   if (lead !== '') head.push(section(lead))
   head.push({ type: 'section', fields: fields(message).map(mrkdwn) })
-
-  const foot: KnownBlock[] = [{ type: 'context', elements: [mrkdwn(escaped(message.why, limits.field))] }]
 
   let left = limits.all - textLength([...head, ...foot]) - moreLine(message, 1_000_000).length
   const lines: string[] = []

@@ -44,6 +44,7 @@ export const deps = {
   clock: createClock({ factor: 50 }),
   moreUrl: () => 'https://fleet.example.com/alerts',
   onLayoutRefused: () => {},
+  onTemplateFailure: () => {},
 }
 
 export function slackConfig(url: string, changes: Partial<SlackWebhookConfig> = {}): SlackWebhookConfig {

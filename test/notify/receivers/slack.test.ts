@@ -174,6 +174,7 @@ describe('the Slack receiver', () => {
         clock: createClock({ factor: 50 }),
         moreUrl: () => null,
         onLayoutRefused: (event) => refused.push(event),
+        onTemplateFailure: () => {},
       },
     )
     inbox.fail({ kind: 'answer', status: 400, body: 'msg_blocks_too_long' }, 1)
