@@ -7,16 +7,16 @@
 // scrape, so that what has vanished from the fleet vanishes here. No ids of devices or users, no text
 // of the partner's without a cap.
 
-import prometheus, { type Histogram, type LabelValues } from 'prom-client'
+import prometheus from 'prom-client'
 import type { Clock } from './clock.ts'
+import { createDeliveryMetrics, type DeliveryMetrics, type DeliverySources } from './delivery-metrics.ts'
 import type { UnreadReason } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
+import { createMetricRegistry } from './metric-registry.ts'
 import {
   type AlertCount,
   type CountedAlert,
-  type CounterFamily,
   countAlerts,
-  createCounterFamily,
   type DeviceCount,
   withFewManufacturers,
 } from './metric-series.ts'
@@ -29,19 +29,9 @@ export interface EndedWalk {
   readonly endedAt: number
 }
 
-export type AttemptOutcome = 'ok' | 'retry' | 'rate_limited' | 'permanent' | 'timeout'
 export interface FleetSnapshot {
   readonly users: number
   readonly devices: readonly DeviceCount[]
-}
-
-/** What is asked for at each scrape, since its owner knows it best at any moment. */
-export interface MetricSources {
-  /** Messages that wait, and when the longest waiting was decided (ms since 1970). */
-  readonly delivery?: () => { readonly queued: number; readonly oldestAt: number | null }
-  /** Requests a second that the client allows itself at present. */
-  readonly partnerRateLimit?: () => number
-  readonly partnerCircuitOpen?: () => boolean
 }
 
 export interface Rendering {
@@ -49,7 +39,14 @@ export interface Rendering {
   readonly body: string
 }
 
-export interface Metrics {
+/** What is asked for at each scrape, since its owner knows it best at any moment. */
+export interface MetricSources extends DeliverySources {
+  /** Requests a second that the client allows itself at present. */
+  readonly partnerRateLimit?: () => number
+  readonly partnerCircuitOpen?: () => boolean
+}
+
+export interface Metrics extends DeliveryMetrics {
   /** Everything, in the text format that Prometheus reads. */
   render(): Promise<Rendering>
   /** Our own metrics without those of the process: what promtool must find no fault with. */
@@ -85,17 +82,6 @@ export interface Metrics {
   ruleFailed(alertname: string, count?: number): void
   ruleUnknown(alertname: string, reason: UnknownReason, count?: number): void
 
-  /** The configured ways to reach people: their series begin at 0, those of others go. */
-  setIntegrations(integrations: readonly { readonly receiver: string; readonly kind: string }[]): void
-  notificationAttempt(attempt: {
-    readonly receiver: string
-    readonly integration: string
-    readonly outcome: AttemptOutcome
-    readonly durationMs: number
-  }): void
-  templateFailed(template: { readonly receiver: string; readonly integration: string }): void
-  heartbeat(outcome: 'ok' | 'failed'): void
-
   storageFailed(kind: string): void
   /** The database was damaged at the start and began empty. */
   storageRecovered(): void
@@ -111,12 +97,9 @@ export interface MetricsOptions {
   readonly processMetrics?: boolean
 }
 
-// Series of a counter whose labels hold text that is not ours.
-const mostSeries = 200
 const mostAlertSeries = 500
 
 const walkOutcomes = ['complete', 'partial', 'failed', 'skipped', 'stopped'] as const
-const attemptOutcomes = ['ok', 'retry', 'rate_limited', 'permanent', 'timeout'] as const
 const alertStates = ['pending', 'firing', 'recovering', 'resolved'] as const
 // An object, so that the compiler sees when one is missing.
 const unreadReasons = {
@@ -135,70 +118,11 @@ const unreadReasons = {
 
 export function createMetrics(options: MetricsOptions): Metrics {
   const { clock } = options
-  const registry = new prometheus.Registry()
-  const registers = [registry]
+  const { registry, gauge, number, histogram, counter } = createMetricRegistry()
   let sources: MetricSources = {}
   let fleet: FleetSnapshot | null = null
   let alerts: readonly AlertCount[] = []
   let rules: readonly { readonly alertname: string; readonly severity: string }[] = []
-
-  /** A gauge whose series are built at each scrape by `build`. */
-  function gauge<Label extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly Label[],
-    build: (set: (labels: LabelValues<Label>, value: number) => void) => void,
-  ): void {
-    new prometheus.Gauge({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset()
-        // After a reset a gauge without labels stands at 0, which would be a lie before it is known.
-        if (labelNames.length === 0) this.remove()
-        build((labels, value) => this.set(labels, value))
-      },
-    })
-  }
-
-  /** A gauge that is one number, absent while that is null. */
-  function number(name: string, help: string, value: () => number | null): void {
-    gauge(name, help, [], (set) => {
-      const present = value()
-      if (present !== null) set({}, present)
-    })
-  }
-
-  function histogram<Label extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly Label[],
-    buckets: number[],
-  ): Histogram<Label> {
-    return new prometheus.Histogram({ name, help, labelNames, buckets, registers })
-  }
-
-  function counter<Label extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly Label[],
-    most = mostSeries,
-  ): CounterFamily {
-    const family = createCounterFamily(labelNames, most)
-    new prometheus.Counter<string>({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        if (family.takeRemoved()) this.reset()
-        family.takeAll((labels, value) => this.inc(labels, value))
-      },
-    })
-    return family
-  }
 
   // ---- the fleet
 
@@ -310,37 +234,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     mostAlertSeries,
   )
 
-  // ---- delivery
-
-  const notifications = counter(
-    'fleet_notifications_total',
-    'Attempts to deliver a message, by how they ended.',
-    ['receiver', 'integration', 'outcome'],
-    mostAlertSeries,
+  const delivery = createDeliveryMetrics(
+    { gauge, number, histogram, counter },
+    { clock, sources: () => sources },
   )
-  const templateFailures = counter(
-    'fleet_template_failures_total',
-    'Parts of messages whose template failed, so that the built-in part was sent.',
-    ['receiver', 'integration'],
-  )
-  const notificationSeconds = histogram(
-    'fleet_notification_duration_seconds',
-    'How long attempts to deliver a message took.',
-    ['integration'],
-    [0.1, 0.5, 1, 2.5, 5, 10, 30],
-  )
-  number(
-    'fleet_notification_queue_length',
-    'Messages that were decided and not delivered yet.',
-    () => sources.delivery?.().queued ?? null,
-  )
-  number('fleet_notification_oldest_seconds', 'Age of the message that waits longest; 0 without any.', () => {
-    if (sources.delivery === undefined) return null
-    const { oldestAt } = sources.delivery()
-    return oldestAt === null ? 0 : Math.max(0, clock.now() - oldestAt) / 1_000
-  })
-  const heartbeats = counter('fleet_heartbeats_total', "Signs of life to the dead man's switch.", ['outcome'])
-  for (const outcome of ['ok', 'failed']) heartbeats.add([outcome], 0)
 
   // ---- the service
 
@@ -374,6 +271,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   ])
 
   return {
+    ...delivery,
     render: async () => ({ contentType: all.contentType, body: await all.metrics() }),
     renderOwn: () => registry.metrics(),
     watch: (more) => {
@@ -425,25 +323,6 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     ruleFailed: (alertname, count = 1) => ruleFailures.add([alertname], count),
     ruleUnknown: (alertname, reason, count = 1) => ruleUnknowns.add([alertname, reason], count),
-
-    setIntegrations: (integrations) => {
-      for (const family of [notifications, templateFailures]) {
-        family.removeWhere(
-          ([receiver, kind]) =>
-            !integrations.some((each) => each.receiver === receiver && each.kind === kind),
-        )
-      }
-      for (const { receiver, kind } of integrations) {
-        templateFailures.add([receiver, kind], 0)
-        for (const outcome of attemptOutcomes) notifications.add([receiver, kind, outcome], 0)
-      }
-    },
-    notificationAttempt: ({ receiver, integration, outcome, durationMs }) => {
-      notifications.add([receiver, integration, outcome], 1)
-      notificationSeconds.observe({ integration }, durationMs / 1_000)
-    },
-    templateFailed: ({ receiver, integration }) => templateFailures.add([receiver, integration], 1),
-    heartbeat: (outcome) => heartbeats.add([outcome], 1),
 
     storageFailed: (kind) => storageErrors.add([kind], 1),
     storageRecovered: () => {

@@ -149,7 +149,21 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
           logger.error(fields, 'Notification failed for good: tried again at the next tick of its group')
         else logger.warn(fields, 'Notification failed: tried again soon')
       },
+      onWithheld(withheld) {
+        const { inhibitedBy, mutedBy, silencedBy } = withheld
+        if (inhibitedBy.length > 0) metrics.suppressed('inhibited')
+        else if (mutedBy.length > 0) metrics.suppressed('muted')
+        else if (silencedBy.length > 0) metrics.suppressed('silenced')
+        else metrics.suppressed('held')
+      },
+      onDropped({ groupKey, integrationKey, reason }) {
+        metrics.notificationDropped()
+        const fields = { groupKey, integrationKey, reason }
+        logger.warn(fields, 'Notification given up: its receiver or its group is gone')
+      },
       onStorageError: storageFailed,
     },
+    unreadableSilence: (id, problem) =>
+      logger.error({ id, problem }, 'A stored silence cannot be read: it silences nothing'),
   }
 }

@@ -74,7 +74,9 @@ function fill(metrics: Metrics): void {
     { receiver: 'pager', kind: 'webhook' },
   ])
   metrics.watch({
-    delivery: () => ({ queued: 3, oldestAt: now - 90_000 }),
+    delivery: () => ({ queued: 3, oldestAt: now - 90_000, toldEntries: 4, groups: 2 }),
+    silences: () => ({ pending: 1, active: 2, expired: 3 }),
+    acknowledgements: () => 5,
     partnerRateLimit: () => 50,
     partnerCircuitOpen: () => false,
   })
@@ -342,7 +344,7 @@ describe('metrics', () => {
   it('ask at each scrape for what changes by itself', async () => {
     const metrics = create()
     let oldestAt: number | null = now - 90_000
-    metrics.watch({ delivery: () => ({ queued: oldestAt === null ? 0 : 2, oldestAt }) })
+    metrics.watch({ delivery: () => ({ queued: oldestAt === null ? 0 : 2, oldestAt, toldEntries: 0, groups: 0 }) })
     metrics.watch({ partnerRateLimit: () => 12.5, partnerCircuitOpen: () => true })
     let values = await scrape(metrics)
     expect(values.get('fleet_notification_queue_length')).toBe(2)

@@ -65,6 +65,7 @@ export interface DeliveryStatus {
   readonly nextFlushAt: number | null
   /** Entries of what was told to whom. */
   readonly toldEntries: number
+  readonly groups: number
 }
 
 /** A group as it is now. */
@@ -591,6 +592,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         isDelivering: !all.some((lane) => lane.isFailing()),
         nextFlushAt,
         toldEntries: told.size(),
+        groups: groups.size(),
       }
     },
     groups: () =>
