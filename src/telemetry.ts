@@ -34,6 +34,7 @@ export interface Telemetry {
   linkFailed(error: unknown): void
   layoutRefused(refused: { readonly receiver: string; readonly index: number; readonly answer: string }): void
   templateFailed(failure: TemplateFailure): void
+  unreadableSilence(id: string, problem: string): void
   heartbeat(outcome: { readonly kind: 'ok' } | { readonly kind: 'failed'; readonly reason: string }): void
 }
 
