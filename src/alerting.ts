@@ -10,7 +10,7 @@
 // What people decided and what was told lives in the database and survives a reload and a restart.
 
 import { type AcknowledgementBook, openAcknowledgementBook } from './alerts/acknowledgement-book.ts'
-import { type Alert, isFiring } from './alerts/alert.ts'
+import { isFiring } from './alerts/alert.ts'
 import type { AlertBook } from './alerts/alert-book.ts'
 import { createMassChangeGuard, type MassChangeGuard } from './alerts/mass-change.ts'
 import { createRaise } from './alerts/raise.ts'
@@ -58,7 +58,8 @@ export interface Alerting {
   /** As configured at present. */
   router(): Router
   inhibitor(): Inhibitor
-  timeIntervals(): TimeIntervals
+  /** Names of the time intervals that mute a route. */
+  mutedBy(route: Route, at: number): readonly string[]
   /** Ends what is over and reminds of what ends soon; due every few seconds. */
   tend(at: number): Promise<void>
   /** Goes on with another configuration; see Dispatcher.reconfigure. */
@@ -121,7 +122,7 @@ export async function openAlerting(options: AlertingOptions): Promise<Alerting> 
     suppression,
     router: () => routing.router,
     inhibitor: () => routing.inhibitor,
-    timeIntervals: () => routing.intervals,
+    mutedBy: (route, at) => mutedBy(routing.intervals, route, at),
     async tend(at) {
       await silences.tend(book.all(), at)
       await acknowledgements.tend(book.byFingerprint, at)
@@ -167,7 +168,8 @@ function deliveryOf(config: Config, router: Router, integrations: readonly Integ
     integrations,
     policy: {
       tellWhenSilenceEnded: config.silences.tellWhenEnded,
-      remindAcknowledgedMs: config.acknowledgements.remindEveryMs,
+      remindAcknowledgedMs:
+        config.acknowledgements.remindEveryMs === 0 ? null : config.acknowledgements.remindEveryMs,
       fallbackReceiver: config.fallbackReceiver,
     },
   }
@@ -178,12 +180,4 @@ function mutedBy(intervals: TimeIntervals, route: Route, at: number): readonly s
   const muting = intervals.mutedBy(route, at)
   if (muting.length > 0) return muting
   return intervals.isActive(route, at) ? [] : route.activeTimeIntervals
-}
-
-/** What an alert is doing, in Alertmanager's words. */
-export function isSuppressed(
-  alert: Alert,
-  { suppression, router, at }: { suppression: Suppression; router: Router; at: number },
-): boolean {
-  return router.routesFor(alert.labels).every((route) => suppression.of(alert, route, at) !== null)
 }

@@ -41,7 +41,7 @@ export const layers: readonly (readonly string[])[] = [
   ['storage/'],
   ['alerting.ts', 'explain.ts', 'heartbeat.ts', 'monitor.ts', 'telemetry.ts'],
   ['http/'],
-  ['app.ts'],
+  ['alerting-api.ts', 'app.ts'],
   ['simulator/'],
   ['demo/'],
   ['cli/'],
