@@ -208,7 +208,10 @@ function quote(text: string): string {
 }
 
 export function matchesAll(matchers: readonly Matcher[], labels: Readonly<Record<string, string>>): boolean {
-  return matchers.every((matcher) => matcher.test(labels[matcher.name] ?? ''))
+  // Only own names: anybody may ask for a label called "constructor".
+  return matchers.every((matcher) =>
+    matcher.test(Object.hasOwn(labels, matcher.name) ? (labels[matcher.name] ?? '') : ''),
+  )
 }
 
 /** Whether two matchers say the same, word for word. */

@@ -200,7 +200,14 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       if (decision.kind === 'send') outbox.push(rowFor(decision, { ...place, at, undelivered }))
       else if (decision.kind !== 'wait' && undelivered !== undefined) dropped.push(place)
       if (decision.kind === 'remember') {
-        remembered.push({ ...place, at: entry?.at ?? at, firing: decision.firing, resolved: state.resolved })
+        remembered.push({
+          ...place,
+          at: entry?.at ?? at,
+          firing: decision.firing,
+          resolved: state.resolved,
+          silenced: [],
+          receiverData: entry?.receiverData ?? null,
+        })
       }
     }
     // Saved BEFORE anything is handed on: otherwise a crash would forget what was decided.
@@ -235,6 +242,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       delivered: [],
       attempts: 0,
       nextAttemptAt: clock.now(),
+      receiverData: null,
     }
   }
 
@@ -269,7 +277,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     refused: readonly string[],
   ): Promise<void> {
     const { groupKey: key, integrationKey: integrationName, at, firing, resolved } = message.row
-    const entry = { groupKey: key, integrationKey: integrationName, at, firing, resolved }
+    const identity = { groupKey: key, integrationKey: integrationName }
+    const entry = { ...identity, at, firing, resolved, silenced: [], receiverData: null }
     told.set(entry)
     unsaved.push(entry)
     events.onDelivered(message.notification, integration, refused)

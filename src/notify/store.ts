@@ -9,6 +9,10 @@ export interface DedupEntry {
   /** Fingerprints that the last delivered message told as firing, and as resolved. */
   readonly firing: readonly string[]
   readonly resolved: readonly string[]
+  /** Those of `firing` that a silence held back when the group was last looked at. */
+  readonly silenced: readonly string[]
+  /** What the integration gave back after its last message, as `SendOutcome` says; null: nothing. */
+  readonly receiverData: string | null
 }
 
 /** A message that was decided and not yet delivered; at most one per group and integration. */
@@ -25,6 +29,8 @@ export interface OutboxRow {
   readonly delivered: readonly string[]
   readonly attempts: number
   readonly nextAttemptAt: number
+  /** What the integration gave back after its last message or attempt; null: nothing. */
+  readonly receiverData: string | null
 }
 
 /** A group's timer, kept so that a restart neither hastens nor delays what it tells. */

@@ -6,7 +6,7 @@ const place = { groupKey: 'g', integrationKey: 'r/slack/0' }
 const policy = { sendResolved: true, repeatIntervalMs: 100 }
 
 function entry(firing: readonly string[], at = 0): DedupEntry {
-  return { ...place, at, firing, resolved: [] }
+  return { ...place, at, firing, resolved: [], silenced: [], receiverData: null }
 }
 
 function waiting(firing: readonly string[], resolved: readonly string[] = [], attempts = 1): OutboxRow {
@@ -20,6 +20,7 @@ function waiting(firing: readonly string[], resolved: readonly string[] = [], at
     delivered: [],
     attempts,
     nextAttemptAt: 0,
+    receiverData: null,
   }
 }
 
