@@ -11,7 +11,7 @@ export interface DedupEntry {
   readonly resolved: readonly string[]
   /** Those of `firing` that a silence has held back since they were told. */
   readonly silenced: readonly string[]
-  /** What the integration gave back, for its next message about this group; null: nothing. */
+  /** What the integration gave back after its last message, as `SendOutcome` says; null: nothing. */
   readonly receiverData: string | null
 }
 
@@ -29,7 +29,7 @@ export interface OutboxRow {
   readonly delivered: readonly string[]
   readonly attempts: number
   readonly nextAttemptAt: number
-  /** As in DedupEntry, for this message. */
+  /** What the integration gave back after its last message or attempt; null: nothing. */
   readonly receiverData: string | null
 }
 

@@ -48,8 +48,6 @@ const steps: readonly string[] = [
     at REAL NOT NULL,
     firing TEXT NOT NULL,
     resolved TEXT NOT NULL,
-    silenced TEXT NOT NULL,
-    receiver_data TEXT,
     PRIMARY KEY (group_key, integration_key)
   ) STRICT;
 
@@ -64,7 +62,6 @@ const steps: readonly string[] = [
     delivered TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     next_attempt_at REAL NOT NULL,
-    receiver_data TEXT,
     PRIMARY KEY (group_key, integration_key)
   ) STRICT;
 
@@ -72,6 +69,35 @@ const steps: readonly string[] = [
     only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
     state TEXT NOT NULL
   ) STRICT;
+  `,
+  `
+  CREATE TABLE silence (
+    id TEXT NOT NULL PRIMARY KEY,
+    matchers TEXT NOT NULL,
+    starts_at REAL NOT NULL,
+    ends_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    annotations TEXT NOT NULL,
+    expiry TEXT,
+    reminded_at REAL,
+    last_matched_at REAL,
+    unmatched_since REAL
+  ) STRICT;
+
+  CREATE TABLE acknowledgement (
+    fingerprint TEXT NOT NULL PRIMARY KEY,
+    episode TEXT NOT NULL,
+    author TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    at REAL NOT NULL,
+    until REAL
+  ) STRICT;
+
+  ALTER TABLE dedup_entry ADD COLUMN receiver_data TEXT;
+  ALTER TABLE dedup_entry ADD COLUMN silenced TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE outbox ADD COLUMN receiver_data TEXT;
   `,
 ]
 

@@ -9,11 +9,13 @@ import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Alert } from '../alerts/alert.ts'
+import type { StoredSilence } from '../alerts/silence.ts'
 import type { AlertChanges } from '../alerts/store.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { openFile, storageError } from './sqlite-file.ts'
 import {
+  acknowledgementValues,
   alertKeyOf,
   alertStatements,
   alertValues,
@@ -22,11 +24,16 @@ import {
   messageValues,
   notifyStatements,
   type Row,
+  readAcknowledgement,
   readEntry,
   readMessage,
+  readSilence,
   readTimer,
   readWalkState,
   rowIdOf,
+  silenceIdOf,
+  silenceStatements,
+  silenceValues,
   walkStatements,
 } from './sqlite-tables.ts'
 import { type Storage, StorageError } from './storage.ts'
@@ -62,6 +69,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const serially = createQueue()
   const alerts = alertStatements(db)
   const notify = notifyStatements(db)
+  const silence = silenceStatements(db)
   const walk = walkStatements(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
@@ -90,7 +98,12 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
         // By row id in slices: half the time of an iterator, and no cursor stays open over a turn.
         for (let rows = alerts.slice.all(-1, sliceRows); rows.length > 0; ) {
           for (const row of rows) {
-            const alert = readOrSkip(row, read, options.logger)
+            const alert = readOrSkip(row, read, (error) =>
+              options.logger?.error(
+                { error, key: alertKeyOf(row) },
+                'A stored alert could not be read and is left out',
+              ),
+            )
             if (alert !== null) loaded.push(alert)
           }
           await nextTurn()
@@ -141,6 +154,36 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
       write('delete a group', () => {
         notify.removeTimer.run(groupKey)
         notify.removeQuietEntries.run(groupKey)
+      }),
+
+    loadSilences: () =>
+      call('load silences', async () => {
+        const loaded: StoredSilence[] = []
+        await inSlices(silence.silences.all(), (row) => {
+          const read = readOrSkip(row, readSilence, (error) =>
+            options.logger?.error(
+              { error, id: silenceIdOf(row) },
+              'A stored silence could not be read and is left out',
+            ),
+          )
+          if (read !== null) loaded.push(read)
+        })
+        return loaded
+      }),
+
+    saveSilences: ({ upserts, deletedIds }) =>
+      write('save silences', async () => {
+        await inSlices(deletedIds, (id) => silence.removeSilence.run(id))
+        await inSlices(upserts, (one) => silence.upsertSilence.run(...silenceValues(one)))
+      }),
+
+    loadAcknowledgements: () =>
+      call('load acknowledgements', () => silence.acknowledgements.all().map(readAcknowledgement)),
+
+    saveAcknowledgements: ({ upserts, deletedFingerprints }) =>
+      write('save acknowledgements', async () => {
+        await inSlices(deletedFingerprints, (print) => silence.removeAcknowledgement.run(print))
+        await inSlices(upserts, (one) => silence.upsertAcknowledgement.run(...acknowledgementValues(one)))
       }),
 
     loadWalkState: () =>
@@ -196,11 +239,11 @@ function limitSize(db: DatabaseSync, maximumBytes: number): void {
 }
 
 /** One row that can't be read must not keep the service from starting: it is left out, loudly. */
-function readOrSkip(row: Row, read: (row: Row) => Alert, logger: Logger | undefined): Alert | null {
+function readOrSkip<T>(row: Row, read: (row: Row) => T, complain: (error: unknown) => void): T | null {
   try {
     return read(row)
   } catch (error) {
-    logger?.error({ error, key: alertKeyOf(row) }, 'A stored alert could not be read and is left out')
+    complain(error)
     return null
   }
 }

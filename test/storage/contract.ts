@@ -28,6 +28,7 @@ const message: OutboxRow = {
   delivered: ['a@example.com'],
   attempts: 2,
   nextAttemptAt: 1_500,
+  receiverData: '{"ts":"1"}',
 }
 const told: DedupEntry = {
   groupKey: 'g',
@@ -35,6 +36,8 @@ const told: DedupEntry = {
   at: 1_000,
   firing: ['f1'],
   resolved: [],
+  silenced: ['f1'],
+  receiverData: '{"ts":"2"}',
 }
 const nothingElse = { outbox: [], remembered: [], dropped: [] }
 
@@ -243,7 +246,9 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         const later = {
           timer: { ...timer, nextFlushAt: 9_000, flushed: false },
           outbox: [{ ...message, reason: 'repeat' as const, at: 2_000, firing: [], attempts: 0 }],
-          remembered: [{ ...told, at: 2_000, firing: [], resolved: ['f1'] }],
+          remembered: [
+            { ...told, at: 2_000, firing: [], resolved: ['f1'], silenced: [], receiverData: null },
+          ],
         }
         await storage.saveFlush({ ...later, dropped: [] })
         expect(await storage.loadGroupTimers()).toEqual([later.timer])
@@ -281,6 +286,7 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
           delivered: ['a@example.com', 'b@example.com'],
           attempts: 3,
           nextAttemptAt: 9_000,
+          receiverData: null,
         }
         await storage.saveAttempt(tried)
         await reopen()
