@@ -8,24 +8,22 @@
 
 import { glob as globEntries } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { type AlertingConfig, checkAlerting, type Report, resolveAlerting } from './config/alerting.ts'
+import { type AlertingConfig, checkAlerting, checkReceiverName, resolveAlerting } from './config/alerting.ts'
 import { type HostPort, withoutTrailingSlash } from './config/fields.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
 import { expandVariables, readFailure, readNamedFiles } from './config/sources.ts'
+import type { CheckContext, Report } from './config/unchecked.ts'
 import type { LogLevel } from './logger.ts'
 import { quote, valueAt } from './schema-message.ts'
 import type { Secret } from './secret.ts'
 import { FileError, type FileProblem, inOrder, parseYaml, validateYaml, type YamlPath } from './yaml-file.ts'
 
-export type {
-  AlertingConfig,
-  InhibitRule,
-  NamedTimeInterval,
-  Range,
-  Route,
-  TimeInterval,
-} from './config/alerting.ts'
+export type { AlertingConfig } from './config/alerting.ts'
+export { alertmanagerConfig } from './config/alertmanager-yaml.ts'
+export { type InhibitRule, type UnknownEqualLabel, unknownEqualLabels } from './config/inhibit-schema.ts'
 export type * from './config/receiver-config.ts'
+export type { Route } from './config/route-schema.ts'
+export type { NamedTimeInterval, Range, TimeInterval } from './config/time-interval-schema.ts'
 
 /** Checked and complete: defaults are filled in, paths are absolute, durations are milliseconds. */
 export interface Config {
@@ -40,6 +38,47 @@ export interface Config {
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
+  readonly silences: SilencesConfig
+  readonly acknowledgements: AcknowledgementsConfig
+  /** Null: nobody counts. */
+  readonly flapping: FlappingConfig | null
+  /** Null: it is not looked for. */
+  readonly massChange: MassChangeConfig | null
+  /** The name of the receiver that is told what another one cannot take; null: nobody is. */
+  readonly fallbackReceiver: string | null
+}
+
+export interface SilencesConfig {
+  /** From start to end, at most; null: no limit. */
+  readonly maxDurationMs: number | null
+  /** Its author is reminded this long before the end; 0: never. */
+  readonly remindBeforeMs: number
+  /** Whether what still fires at the end of a silence is told then. */
+  readonly tellWhenEnded: boolean
+}
+
+export interface AcknowledgementsConfig {
+  /** 0: never. */
+  readonly remindEveryMs: number
+  readonly maxDurationMs: number
+}
+
+/** An alert flaps from `high` changes between firing and resolved in the window, until below `low`. */
+export interface FlappingConfig {
+  readonly windowMs: number
+  /** More than `low`, which is at least 1. */
+  readonly high: number
+  readonly low: number
+}
+
+/** So much ends or begins at once that it is rather the reading that changed. */
+export interface MassChangeConfig {
+  /** Of all subjects of a rule: more than 0, at most 1. */
+  readonly share: number
+  /** Fewer are never a mass. */
+  readonly minimum: number
+  /** How long it is held back. */
+  readonly holdMs: number
 }
 
 export interface PartnerConfig {
@@ -131,7 +170,9 @@ export async function parseConfig(source: {
   const report: Report = (path, message, options) =>
     problems.push({ file: source.file, ...yaml.position(path, options), message })
   // Messages show what the file says, not what a variable expanded to: that may be a secret.
-  const quoted = (path: YamlPath) => quote(valueAt(yaml.value, path))
+  const written = (path: YamlPath) => valueAt(yaml.value, path)
+  const quoted = (path: YamlPath) => quote(written(path))
+  const context: CheckContext = { report, quoted, written }
 
   const unexpanded: FileProblem[] = []
   const { value, unset } = expandVariables(yaml.value, source.env, (path, offset, message) =>
@@ -143,7 +184,8 @@ export async function parseConfig(source: {
   checkPairs(value, [], report)
   checkPartner(valueAt(value, ['partner']), report)
   checkHeartbeat(valueAt(value, ['heartbeat']), report)
-  checkAlerting(valueAt(value, ['alerting']), ['alerting'], report, quoted)
+  checkAlerting(valueAt(value, ['alerting']), ['alerting'], context)
+  checkFallback(value, context)
   const ruleFiles = await findRuleFiles(valueAt(value, ['rules']), {
     folder,
     glob: source.glob ?? globFiles,
@@ -201,6 +243,13 @@ function checkHeartbeat(heartbeat: unknown, report: Report): void {
   report(['heartbeat'], '"url" (or "url_file") is missing', { key: true })
 }
 
+function checkFallback(value: unknown, context: CheckContext): void {
+  const at = ['notifications', 'fallback_receiver']
+  const name = valueAt(value, at)
+  if (typeof name !== 'string') return
+  checkReceiverName(valueAt(value, ['alerting']), name, at, ['alerting'], context)
+}
+
 async function findRuleFiles(
   rules: unknown,
   source: {
@@ -248,6 +297,7 @@ function resolveConfig(
   ruleFiles: readonly string[],
 ): Config {
   const { partner, poll, storage, http, heartbeat } = parsed
+  const { silences, acknowledgements, flapping, mass_change: mass } = parsed
   return {
     file,
     partner: {
@@ -269,6 +319,19 @@ function resolveConfig(
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },
     alerting: resolveAlerting(parsed.alerting),
+    silences: {
+      maxDurationMs: silences.max_duration === 0 ? null : silences.max_duration,
+      remindBeforeMs: silences.remind_before,
+      tellWhenEnded: silences.tell_when_ended,
+    },
+    acknowledgements: {
+      remindEveryMs: acknowledgements.remind_every,
+      maxDurationMs: acknowledgements.max_duration,
+    },
+    flapping:
+      flapping === false ? null : { windowMs: flapping.window, high: flapping.high, low: flapping.low },
+    massChange: mass === false ? null : { share: mass.share, minimum: mass.minimum, holdMs: mass.hold },
+    fallbackReceiver: parsed.notifications.fallback_receiver ?? null,
   }
 }
 

@@ -50,7 +50,9 @@ export function issueMessage(issue: z.core.$ZodRawIssue, written: unknown): stri
   const isCollectionWanted =
     issue.code === 'invalid_type' && ['array', 'object', 'record'].includes(String(issue.expected))
   const isQuotable = !isSecret && !isCollectionWanted && typeof input !== 'object'
-  const got = isQuotable ? quote(valueAt(written, issue.path ?? []) ?? input) : kindOf(input)
+  // Of a key, the path leads to no text.
+  const there = valueAt(written, issue.path ?? [])
+  const got = isQuotable ? quote(typeof there === 'object' ? input : (there ?? input)) : kindOf(input)
   const hint = hintFor(issue, allowed)
   // Of a whole list or mapping that breaks a rule, there is nothing more to say.
   if (issue.code === 'custom' && typeof input === 'object') return `expected ${allowed}${hint}`

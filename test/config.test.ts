@@ -103,7 +103,13 @@ describe('a good configuration', () => {
           repeatIntervalMs: 4 * 3_600_000,
         },
         receivers: [{ name: 'r', slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [] }],
+        resolveTimeoutMs: 300_000,
       },
+      silences: { maxDurationMs: 90 * 86_400_000, remindBeforeMs: 3_600_000, tellWhenEnded: true },
+      acknowledgements: { remindEveryMs: 86_400_000, maxDurationMs: 30 * 86_400_000 },
+      flapping: { windowMs: 86_400_000, high: 6, low: 3 },
+      massChange: { share: 0.05, minimum: 50, holdMs: 900_000 },
+      fallbackReceiver: null,
     })
   })
 
@@ -437,14 +443,28 @@ describe('secrets', () => {
         smtp_auth_username: 'u',
         smtp_auth_password: marker,
         slack_api_url: url,
+        http_config: { bearer_token: marker },
       },
-      route: { receiver: 'r', group_by: ['a'], group_wait: '1s' },
+      route: {
+        receiver: 'r',
+        group_by: ['a'],
+        group_wait: '1s',
+        routes: [{ matchers: ['a="b"'], match_re: { a: 'b' }, mute_time_intervals: ['n'] }],
+      },
+      time_intervals: [{ name: 'n', time_intervals: [{ months: [1], location: 'UTC' }] }],
+      inhibit_rules: [{ source_matchers: ['a=1'], target_match: { a: '2' }, equal: ['a'] }],
       receivers: [
         {
           name: 'r',
           slack_configs: [{ api_url: url, send_resolved: true }],
           email_configs: [{ to: 'a@b.c', auth_username: 'u', auth_password: marker, hello: 'h' }],
+          webhook_configs: [{ url, http_config: { basic_auth: { username: 'u', password: marker } } }],
+          pagerduty_configs: [
+            { routing_key: marker, http_config: { authorization: { credentials: marker } } },
+          ],
+          alertmanager_configs: [{ url }],
         },
+        { name: 's', slack_configs: [{ app_token: marker, channel: 'c' }] },
       ],
     },
   }
@@ -534,6 +554,9 @@ describe('secrets', () => {
 
 const notYet = (key: string) =>
   `\`${key}\` is valid Alertmanager configuration, but Fleetwarden does not support it yet`
+
+const goTemplate = (key: string, ours: string) =>
+  `\`${key}\` is valid Alertmanager configuration, but holds a Go template: write a Liquid one under \`template\`, as \`${ours}\` or in a file`
 
 describe('a bad configuration', () => {
   test.each([
@@ -668,7 +691,7 @@ describe('a bad configuration', () => {
 
   const duration = 'a duration such as 30s, 5m or 1h30m'
   test.each([
-    ['{receiver: q}', ['1:30 there is no receiver "q": known are "r"']],
+    ['{receiver: q}', ['1:30 there is no receiver "q": did you mean "r"?']],
     ['{}', ['1:12 "receiver" is missing']],
     ['{receiver: r, group_by: alertname}', ['1:43 expected a list, got text']],
     [
@@ -680,8 +703,19 @@ describe('a bad configuration', () => {
     ['{receiver: r, group_wait: 5 m}', [`1:45 expected ${duration}, got "5 m"`]],
     ['{receiver: r, group_interval: 0s}', ['1:49 expected a duration from 1s to 365d, got "0s"']],
     ['{receiver: r, repeat_interval: 2y}', ['1:50 expected a duration from 1s to 365d, got "2y"']],
-    ['{receiver: r, routes: []}', [`1:33 ${notYet('routes')}`]],
-    ['{receiver: r, matchers: []}', [`1:33 ${notYet('matchers')}`]],
+    ['{receiver: r, continue: true}', ['1:43 expected false, got true']],
+    [
+      '{receiver: r, matchers: []}',
+      [
+        '1:33 `matchers` cannot stand at the root, which every alert reaches: put it into one of its `routes`',
+      ],
+    ],
+    [
+      '{receiver: r, mute_time_intervals: []}',
+      [
+        '1:33 `mute_time_intervals` cannot stand at the root, which every alert reaches: put it into `routes`; it is not inherited',
+      ],
+    ],
     ['{receiver: r, group_byy: []}', ['1:33 unknown key "group_byy": did you mean "group_by"?']],
   ])('about the route: %s', async (text, expected) => {
     expect(await told(around(`alerting: {route: ${text}, receivers: [{name: r}]}\n`))).toEqual(expected)
@@ -724,7 +758,7 @@ describe('a bad configuration', () => {
       '{slack_api_url: https://h}',
       '[{name: r, slack_configs: [{channel: "#x"}]}]',
       [
-        '3:41 `channel` is valid Alertmanager configuration, but a Slack webhook posts to the channel that it was made for: leave it out, and give each channel a webhook of its own',
+        '3:41 `channel` is valid Alertmanager configuration, but a Slack webhook posts to the channel that it was made for: leave it out, and give each channel a webhook of its own (or be a bot, with `app_token`)',
       ],
     ],
     [
@@ -751,7 +785,11 @@ describe('a bad configuration', () => {
       '[{name: r, email_configs: [{to: a@b.c, auth_password_file: secret}]}]',
       ['3:40 there is a password for the mail server, but no user name'],
     ],
-    [`{${smtp}}`, '[{name: r, email_configs: [{to: a@b.c, html: x}]}]', [`3:52 ${notYet('html')}`]],
+    [
+      `{${smtp}}`,
+      '[{name: r, email_configs: [{to: a@b.c, html: x}]}]',
+      [`3:52 ${goTemplate('html', 'html')}`],
+    ],
     [
       `{${smtp}}`,
       '[{name: r, email_configs: [{to: a@b.c, tls_config: {ca_file: secret}}]}]',
@@ -761,7 +799,7 @@ describe('a bad configuration', () => {
       `{${smtp}}`,
       '[{name: r, email_configs: [{to: a@b.c, tls_config: {insecure_skip_verify: true}}]}]',
       [
-        '3:65 `insecure_skip_verify` is not supported, since anybody could then read the mail: name the certificate authority of the server with `ca_file`',
+        '3:65 `insecure_skip_verify` is not supported, since anybody in between could then read what is sent: name the certificate authority of the server with `ca_file`',
       ],
     ],
     [
@@ -780,12 +818,15 @@ describe('a bad configuration', () => {
       ['2:23 expected a host name such as alerts.example.com, got "a b"'],
     ],
     ['{smtp_require_tls: "no"}', '[{name: r}]', ['2:29 expected true or false, got "no"']],
-    ['{resolve_timeout: 5m}', '[{name: r}]', [`2:11 ${notYet('resolve_timeout')}`]],
     ['{slack_api_ur: x}', '[{name: r}]', ['2:11 unknown key "slack_api_ur": did you mean "slack_api_url"?']],
-    ['{}', '[{name: r, webhook_configs: []}]', [`3:24 ${notYet('webhook_configs')}`]],
-    ['{}', '[{name: r, pagerduty_configs: []}]', [`3:24 ${notYet('pagerduty_configs')}`]],
-    ['{}', '[{name: r}]\n inhibit_rules: []', [`4:2 ${notYet('inhibit_rules')}`]],
-    ['{}', '[{name: r}]\n templates: []', [`4:2 ${notYet('templates')}`]],
+    ['{}', '[{name: r, opsgenie_configs: []}]', [`3:24 ${notYet('opsgenie_configs')}`]],
+    [
+      '{}',
+      '[{name: r}]\n templates: []',
+      [
+        '4:2 `templates` is valid Alertmanager configuration, but names files of Go templates: write Liquid ones under `template` in slack_configs and email_configs',
+      ],
+    ],
   ])('about receivers: global %s, receivers %s', async (global, receivers, expected) => {
     const text = `alerting:\n global: ${global}\n receivers: ${receivers}\n route: {receiver: r}\n`
     expect(await told(around(text))).toEqual(expected)
@@ -858,7 +899,7 @@ rules: [a.yaml]
         '/etc/fleet/f.yaml:3:14: the variable PODERO_CLIENT_ID is not set: set it, or give a default as in ${PODERO_CLIENT_ID:-default}',
         '/etc/fleet/f.yaml:4:23: cannot read "podero.txt": there is no such file (a relative path starts at the folder of this file)',
         '/etc/fleet/f.yaml:6:3: unknown key "recheck_intervall": did you mean "recheck_interval"?',
-        '/etc/fleet/f.yaml:8:21: there is no receiver "on-call": known are "oncall"',
+        '/etc/fleet/f.yaml:8:21: there is no receiver "on-call": did you mean "oncall"?',
       ].join('\n'),
     )
   })

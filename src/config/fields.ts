@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import { formatDuration, parseDuration } from '../duration.ts'
+import { nearestName } from '../nearest-name.ts'
 import { secretFields } from '../schema-message.ts'
 import { Secret } from '../secret.ts'
 
@@ -51,6 +52,34 @@ export function hostPort(options: { readonly example: string; readonly minimumPo
     context.issues.push({ code: 'custom', input: written, params: { expected } })
     return z.NEVER
   })
+}
+
+/** An IANA name, spelt as the database of zones does. `Local` is refused: whose zone a server has is chance. */
+export function timeZone({ example }: { readonly example: string }) {
+  return z.string().transform((name, context) => {
+    const known = timeZoneName(name)
+    if (known !== undefined) return known
+    const nearest = nearestName(name, Intl.supportedValuesOf('timeZone'))
+    const isLocal = name.toLowerCase() === 'local'
+    const hint = isLocal
+      ? "the zone of whatever server this runs on is nobody's: name it"
+      : nearest && `did you mean ${nearest}?`
+    const params = { expected: `an IANA time zone such as ${example}`, hint }
+    context.issues.push({ code: 'custom', input: name, params })
+    return z.NEVER
+  })
+}
+
+function timeZoneName(written: string): string | undefined {
+  // Offsets such as +01:00 are no names: they know no summer time.
+  if (!/^[A-Za-z]/.test(written)) return undefined
+  try {
+    const { timeZone } = new Intl.DateTimeFormat('en', { timeZone: written }).resolvedOptions()
+    // Not where the name is an old one of another zone.
+    return timeZone.toLowerCase() === written.toLowerCase() ? timeZone : written
+  } catch {
+    return undefined
+  }
 }
 
 /** Not empty and, since most secrets go into headers, on one line. */

@@ -4,7 +4,6 @@
 import cron from 'node-cron'
 import { z } from 'zod'
 import { logLevels } from '../logger.ts'
-import { nearestName } from '../nearest-name.ts'
 import { refusedKeys } from '../schema-message.ts'
 import { alertingSchema } from './alerting.ts'
 import {
@@ -18,6 +17,7 @@ import {
   secretFile,
   secretText,
   text,
+  timeZone,
 } from './fields.ts'
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
@@ -40,6 +40,17 @@ export function configSchema(files: NamedFiles) {
       alerting: alertingSchema(files).describe(
         "Alertmanager's own configuration, as far as it is supported.",
       ),
+      silences: silencesSchema.prefault({}).describe('How long silences last, and who hears of their end.'),
+      acknowledgements: acknowledgementsSchema.prefault({}).describe('How long an acknowledgement lasts.'),
+      flapping: z
+        .union([z.literal(false), flappingSchema])
+        .prefault({})
+        .describe('When an alert that comes and goes is told only once; false: never.'),
+      mass_change: z
+        .union([z.literal(false), massChangeSchema])
+        .prefault({})
+        .describe('When very many alerts at once are held back for a while; false: never.'),
+      notifications: notificationsSchema.prefault({}).describe('What holds for all messages.'),
     })
     .register(refusedKeys, {
       keys: {
@@ -50,6 +61,7 @@ export function configSchema(files: NamedFiles) {
           'receivers',
           'inhibit_rules',
           'time_intervals',
+          'mute_time_intervals',
           'templates',
         ),
       },
@@ -105,33 +117,13 @@ const pollSchema = z.strictObject({
   })
     .default('*/10 * * * *')
     .describe('Cron expression of five fields, or six with seconds first.'),
-  timezone: z
-    .string()
-    .transform((name, context) => {
-      if (isTimezone(name)) return name
-      const nearest = nearestName(name, Intl.supportedValuesOf('timeZone'))
-      const hint = nearest === undefined ? undefined : `did you mean ${nearest}?`
-      const params = { expected: 'an IANA time zone such as Europe/Vienna', hint }
-      context.issues.push({ code: 'custom', input: name, params })
-      return z.NEVER
-    })
+  timezone: timeZone({ example: 'Europe/Vienna' })
     .prefault('UTC')
     .describe("IANA time zone of the schedule's hours."),
   recheck_interval: duration({ minimumMs: 1_000 })
     .prefault('2m')
     .describe('Devices with an alert are read again this soon, so that it resolves early.'),
 })
-
-function isTimezone(value: string): boolean {
-  // Offsets such as +01:00 are no names: they know no summer time.
-  if (!/^[A-Za-z]/.test(value)) return false
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: value })
-    return true
-  } catch {
-    return false
-  }
-}
 
 const storageSchema = z.strictObject({
   url: z
@@ -170,4 +162,49 @@ function heartbeatSchema(files: NamedFiles) {
 
 const logSchema = z.strictObject({
   level: z.enum(logLevels).default('info').describe('The least important lines that are written.'),
+})
+
+const silencesSchema = z.strictObject({
+  max_duration: duration({ minimumMs: 0 })
+    .prefault('90d')
+    .describe('A silence may not be longer; 0: no limit.'),
+  remind_before: duration({ minimumMs: 0 })
+    .prefault('1h')
+    .describe('Remind this long before a silence ends; 0: never.'),
+  tell_when_ended: z.boolean().default(true).describe('Tell what still fires when a silence has ended.'),
+})
+
+const acknowledgementsSchema = z.strictObject({
+  remind_every: duration({ minimumMs: 0 })
+    .prefault('24h')
+    .describe('Remind of what is acknowledged and still fires; 0: never.'),
+  max_duration: duration({ minimumMs: 60_000 })
+    .prefault('30d')
+    .describe('An acknowledgement ends after this time at the latest.'),
+})
+
+const flappingSchema = z
+  .strictObject({
+    window: duration({ minimumMs: 60_000 }).prefault('24h').describe('How far back changes are counted.'),
+    high: z.int().min(2).max(1_000).default(6).describe('From this many changes on, an alert flaps.'),
+    low: z.int().min(1).max(1_000).default(3).describe('Below this many, it has calmed down.'),
+  })
+  .refine(({ high, low }) => high > low, { params: { expected: 'high above low' } })
+
+const massChangeSchema = z.strictObject({
+  share: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.05)
+    .describe('Of all that a rule looks at: this part at once is a mass.'),
+  minimum: z.int().min(1).max(1_000_000_000).default(50).describe('Fewer are never a mass.'),
+  hold: duration({ minimumMs: 0 }).prefault('15m').describe('How long a mass is held back.'),
+})
+
+const notificationsSchema = z.strictObject({
+  fallback_receiver: z
+    .string()
+    .optional()
+    .describe('Name of the receiver that is told what another one refuses for good.'),
 })

@@ -5,7 +5,8 @@ import { isAbsolute, resolve } from 'node:path'
 import type { YamlPath } from '../yaml-file.ts'
 import type { FileContent, NamedFiles } from './fields.ts'
 
-const variable = /\$(?:\$|\{(?:(?<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?<fallback>[^}]*))?\})?)/g
+// `${{` and `${%` are a dollar sign before a Liquid template.
+const variable = /\$(?:\$|\{(?![{%])(?:(?<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?<fallback>[^}]*))?\})?)/g
 
 /**
  * A copy of the value with `${NAME}`, `${NAME:-default}` (also where NAME is set to nothing) and `$$`
@@ -58,7 +59,9 @@ function notSet(name: string): string {
 /** Keys whose value names a file to read. Others that end in `_file` are unknown keys, and left alone. */
 const fileKeys: ReadonlySet<string> = new Set([
   ...['client_secret_file', 'token_file', 'url_file', 'smtp_auth_password_file', 'slack_api_url_file'],
-  ...['api_url_file', 'auth_password_file', 'ca_file'],
+  ...['api_url_file', 'auth_password_file', 'ca_file', 'app_token_file', 'slack_app_token_file'],
+  ...['routing_key_file', 'password_file', 'credentials_file', 'bearer_token_file'],
+  ...['title_file', 'text_file', 'subject_file', 'html_file'],
 ])
 
 /** Reads every file that the configuration names, all at once. What could not be read is in the result. */

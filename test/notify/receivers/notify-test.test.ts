@@ -25,6 +25,7 @@ describe('notify-test', () => {
       alerting: {
         inhibitRules: [],
         timeIntervals: [],
+        resolveTimeoutMs: 0,
         route: {
           receiver: 'on-call',
           key: '{}',
