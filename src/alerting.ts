@@ -46,7 +46,7 @@ export interface AlertingOptions {
 export interface AlertingEvents {
   readonly dispatcher: DispatcherEvents
   /** A stored silence that cannot be read any more was left out. */
-  onUnreadableSilence(id: string, problem: string): void
+  onUnreadableSilence(id: string, error: unknown): void
 }
 
 export interface Alerting {
@@ -74,13 +74,19 @@ export async function openAlerting(options: AlertingOptions): Promise<Alerting> 
   const silences = await openSilenceBook(store, {
     clock,
     newId: options.newId,
-    maxDurationMs: config.silences.maxDurationMs,
-    remindBeforeMs: config.silences.remindBeforeMs,
     onUnreadable: events.onUnreadableSilence,
+    get maxDurationMs() {
+      return config.silences.maxDurationMs
+    },
+    get remindBeforeMs() {
+      return config.silences.remindBeforeMs
+    },
   })
   const acknowledgements = await openAcknowledgementBook(store, {
     clock,
-    maxDurationMs: config.acknowledgements.maxDurationMs,
+    get maxDurationMs() {
+      return config.acknowledgements.maxDurationMs
+    },
   })
   const raise = createRaise(book, options.newId)
   const guard = createMassChangeGuard({
@@ -139,8 +145,6 @@ export async function openAlerting(options: AlertingOptions): Promise<Alerting> 
     async reconfigure(next, integrations) {
       config = next
       routing = createRouting(next, book)
-      silences.setLimits(next.silences)
-      acknowledgements.setLimits(next.acknowledgements)
       await dispatcher.reconfigure(deliveryOf(next, routing.router, integrations))
     },
   }

@@ -47,8 +47,9 @@ export interface AcknowledgementBookOptions {
 /** Loads what is stored. */
 export async function openAcknowledgementBook(
   store: SilenceStore,
-  { clock, maxDurationMs }: AcknowledgementBookOptions,
+  options: AcknowledgementBookOptions,
 ): Promise<AcknowledgementBook> {
+  const { clock } = options
   const byFingerprint = new Map<string, Acknowledgement>()
   const listeners: (() => void)[] = []
   let lastChange: Promise<unknown> = Promise.resolve()
@@ -75,6 +76,7 @@ export async function openAcknowledgementBook(
     acknowledge: (alert, { by, comment, until }) =>
       serially(async () => {
         const at = clock.now()
+        const { maxDurationMs } = options
         check(alert, { by, comment, until }, { at, maxDurationMs })
         const longest = maxDurationMs === null ? null : at + maxDurationMs
         const { fingerprint, episode } = alert

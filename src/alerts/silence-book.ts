@@ -82,6 +82,7 @@ export interface SilenceBook {
   size(): number
 }
 
+/** Limits are asked for each time: a reload may change them. */
 export interface SilenceBookOptions {
   readonly clock: { now(): number }
   /** Makes a UUID. */
@@ -104,8 +105,9 @@ interface Changes {
 /** Loads what is stored. */
 export async function openSilenceBook(
   store: SilenceStore,
-  { clock, newId, maxDurationMs, remindBeforeMs, onUnreadable }: SilenceBookOptions,
+  options: SilenceBookOptions,
 ): Promise<SilenceBook> {
+  const { clock, newId, onUnreadable } = options
   const byId = new Map<string, Silence>()
   const index = createSilenceIndex()
   /** They stay stored, for a version that can read them, as long as others do. */
@@ -168,7 +170,7 @@ export async function openSilenceBook(
     }
     const inPlace = before !== undefined && canChangeInPlace(before, input, now)
     const startsAt = inPlace ? startInPlace(before, input, now) : Math.max(input.startsAt, now)
-    checkDuration({ startsAt, endsAt: input.endsAt }, maxDurationMs)
+    checkDuration({ startsAt, endsAt: input.endsAt }, options.maxDurationMs)
     const after: Silence = {
       id: inPlace ? before.id : newId(),
       matchers: inPlace ? before.matchers : input.matchers,
@@ -225,6 +227,7 @@ export async function openSilenceBook(
   }
 
   function isReminderDue({ startsAt, endsAt, remindedAt }: Silence, at: number): boolean {
+    const { remindBeforeMs } = options
     return remindedAt === null && endsAt - remindBeforeMs <= at && endsAt - startsAt > remindBeforeMs
   }
 

@@ -11,7 +11,7 @@
 
 import { type Alert, isFiring, type Labels } from '../alerts/alert.ts'
 import { fingerprint } from '../alerts/fingerprint.ts'
-import type { InhibitRule } from '../config/alerting.ts'
+import type { InhibitRule } from '../config.ts'
 import { type Matcher, matchesAll } from '../matcher.ts'
 
 export interface Inhibitor {

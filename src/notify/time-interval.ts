@@ -7,7 +7,7 @@
 //
 // It never reads the time: it is asked about instants in ms since 1970.
 
-import type { NamedTimeInterval, Range, Route, TimeInterval } from '../config/alerting.ts'
+import type { NamedTimeInterval, Range, Route, TimeInterval } from '../config.ts'
 
 export interface TimeIntervals {
   /** @throws Error when no interval has this name: configurations are checked before. */
