@@ -290,7 +290,10 @@ alerting:
     expect(config.poll).toEqual(bare.poll)
     expect(config.http).toEqual(bare.http)
     expect(config.log).toEqual(bare.log)
-    expect({ ...config.alerting.route, groupBy: [], receiver: 'r' }).toEqual(bare.alerting.route)
+    expect({ ...config.alerting.route, groupBy: [], receiver: 'r', routes: [] }).toEqual(bare.alerting.route)
+    expect(config.alerting.resolveTimeoutMs).toBe(bare.alerting.resolveTimeoutMs)
+    for (const key of ['silences', 'acknowledgements', 'flapping', 'massChange'] as const)
+      expect(config[key]).toEqual(bare[key])
   })
 })
 

@@ -131,7 +131,7 @@ export function checkAlerting(value: unknown, path: YamlPath, context: CheckCont
   for (const at of intervals.doubles) report(at, `the name ${quoted(at)} is given to two time intervals`)
   checkRoutes(alerting['route'], [...path, 'route'], {
     ...context,
-    receiver: (name, at) => checkReceiverName(alerting, name, at, path, context),
+    receiver: (name, at) => unknownReceiver(name, at, receivers.known, context),
     timeInterval: (name, at) => unknownName('time interval', name, at, intervals.known, context),
   })
 }
@@ -144,7 +144,10 @@ export function checkReceiverName(
   path: YamlPath,
   context: CheckContext,
 ): void {
-  const { known } = names(mapping(alerting), ['receivers'], path)
+  unknownReceiver(name, at, names(mapping(alerting), ['receivers'], path).known, context)
+}
+
+function unknownReceiver(name: string, at: YamlPath, known: Names['known'], context: CheckContext): void {
   // Without any, the list of them is what is wrong.
   if (known.size > 0) unknownName('receiver', name, at, known, context)
 }
@@ -175,7 +178,7 @@ function unknownName(
   what: string,
   name: string,
   at: YamlPath,
-  known: ReadonlyMap<string, YamlPath>,
+  known: Names['known'],
   { report, quoted }: CheckContext,
 ): void {
   if (known.has(name)) return
@@ -187,7 +190,7 @@ function unknownName(
       ? `: did you mean ${quoted(nearest)}?`
       : shown.length > 0
         ? `: known are ${shown.join(', ')}${known.size > mostNamesShown ? ', …' : ''}`
-        : `: there is none under \`${what === 'receiver' ? 'receivers' : 'time_intervals'}\``
+        : ': there is none under `time_intervals`'
   report(at, `there is no ${what} ${quoted(at)}${hint}`)
 }
 

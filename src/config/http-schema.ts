@@ -107,7 +107,7 @@ function checkSecret(http: Mapping, holder: string, key: string, path: YamlPath,
   report([...path, holder], `"${key}" (or "${key}_file") is missing`, { key: true })
 }
 
-/** Undefined: nothing was configured. */
+/** Complete, also where nothing is configured. */
 export function resolveHttp(parsed: z.output<ReturnType<typeof httpSchema>> | undefined): HttpClientConfig {
   return {
     authorization: parsed === undefined ? null : resolveAuthorization(parsed),

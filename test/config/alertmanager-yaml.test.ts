@@ -148,7 +148,7 @@ describe('the masked configuration', async () => {
         )
         expect(alertmanagerConfig(config.alerting)).not.toContain(value)
       }),
-      { numRuns: 30 },
+      { numRuns: 10 },
     )
   })
 

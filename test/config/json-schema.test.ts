@@ -9,19 +9,32 @@ interface Node {
   readonly description?: string
   readonly properties?: Readonly<Record<string, Node>>
   readonly items?: Node
-  readonly additionalProperties?: boolean
+  readonly additionalProperties?: boolean | Node
+  readonly anyOf?: readonly Node[]
+  readonly $ref?: string
 }
 
-/** Every key that the schema knows, as a dotted path. */
-function keys(node: Node, path: string[] = []): [string, Node][] {
+const schema = configJsonSchema() as Node & { readonly definitions?: Readonly<Record<string, Node>> }
+
+/** Every key that the schema knows, as a dotted path. What repeats inside itself is looked at once. */
+function keys(node: Node, path: string[] = [], inside: readonly string[] = []): [string, Node][] {
+  if (node.$ref !== undefined) {
+    const name = node.$ref.replace('#/definitions/', '')
+    const target = schema.definitions?.[name]
+    if (target === undefined) throw new Error(`nothing at ${node.$ref}`)
+    return inside.includes(name) ? [] : keys(target, path, [...inside, name])
+  }
   const own = Object.entries(node.properties ?? {}).flatMap(([key, child]): [string, Node][] => [
     [[...path, key].join('.'), child],
-    ...keys(child, [...path, key]),
+    ...keys(child, [...path, key], inside),
   ])
-  return [...own, ...(node.items ? keys(node.items, path) : [])]
+  return [
+    ...own,
+    ...(node.items ? keys(node.items, path, inside) : []),
+    ...(node.anyOf ?? []).flatMap((one) => keys(one, path, inside)),
+  ]
 }
 
-const schema = configJsonSchema() as Node
 const example = await readFile(new URL('../../fleetwarden.example.yaml', import.meta.url), 'utf8')
 
 test('the committed schema is the one that the code has (else run this test with --update)', async () => {
