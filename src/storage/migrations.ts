@@ -70,6 +70,10 @@ const steps: readonly string[] = [
     state TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE alert ADD COLUMN flips TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE alert ADD COLUMN flapping_since REAL;
+  `,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

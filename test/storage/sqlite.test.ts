@@ -231,7 +231,7 @@ describe('the SQLite file', () => {
       const before = readFileSync(path)
       await expect(openSqlite({ path })).rejects.toMatchObject({
         kind: 'newer_schema',
-        message: `${path} was written by a newer Fleetwarden (schema 99, this one knows 1): start that version again, or name another file in storage.url`,
+        message: `${path} was written by a newer Fleetwarden (schema 99, this one knows 2): start that version again, or name another file in storage.url`,
       })
       expect(readFileSync(path).equals(before)).toBe(true)
     })
