@@ -4,12 +4,15 @@
 //
 // Nothing is visible before it is saved, so nothing can be told that a crash would forget. When
 // saving fails the evaluations since the last commit are as if they had not been; the next walk
-// makes them again. Memory grows with the alerts, not with the fleet.
+// makes them again. Memory grows with the alerts, not with the fleet. Of an alert that ended, its
+// flips are remembered while they count (flapping.ts): a quarter of a kilobyte each, and at most as
+// many as there were alerts that fired within that window.
 //
 // It never decides what an evaluation means (lifecycle.ts) nor who is told (notify/).
 
 import type { DeviceType } from '../fleet/device.ts'
 import { type Alert, alertKey, type Subject, type TransitionReason } from './alert.ts'
+import { type Flapping, flipsInWindow, isRemembered, remembered } from './flapping.ts'
 import {
   type AlertBirth,
   advance,
@@ -45,6 +48,8 @@ export interface AlertBook {
   byFingerprint(fingerprint: string): Alert | undefined
   all(): IterableIterator<Alert>
   size(): number
+  /** Alerts of which only the flips are remembered: in no list, and to listeners they are gone. */
+  rememberedCount(): number
   /** Active alerts of a rule, with those that are begun and not saved yet. */
   activeOfRule(ruleId: string): number
   /** Users that have active alerts, and their devices that do: those to look for when they go missing. */
@@ -69,10 +74,19 @@ export interface AlertBook {
 // somebody is still to be told.
 const retentionMs = 15 * 60_000
 
-/** Loads what is stored. `downMs`: how long the service was away, which counts towards no timer. */
-export async function openAlertBook(store: AlertStore, { downMs }: { downMs: number }): Promise<AlertBook> {
+/**
+ * Loads what is stored. `downMs`: how long the service was away, which counts towards no timer.
+ * `flapping`: when an alert counts as flapping; null or absent: never.
+ */
+export async function openAlertBook(
+  store: AlertStore,
+  { downMs, flapping = null }: { downMs: number; flapping?: Flapping | null },
+): Promise<AlertBook> {
   const saved = createIndex()
-  /** Evaluated since the last commit, and being saved right now; undefined: gone. */
+  /** By key, of alerts that are stored as remembered; none of them is in `saved`. */
+  const rememberedFlips = new Map<string, readonly number[]>()
+  let nextSweepAt = Number.NEGATIVE_INFINITY
+  /** Evaluated since the last commit, and being saved right now, remembered ones too; undefined: gone. */
   let pending = new Map<string, Alert | undefined>()
   let saving = new Map<string, Alert | undefined>()
   /** Begun and not published yet, by rule. */
@@ -80,7 +94,10 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
   const listeners: ((transitions: readonly Transition[]) => void)[] = []
   let lastCommit: Promise<unknown> = Promise.resolve()
 
-  for (const alert of await store.loadAlerts()) saved.add(afterDowntime(alert, downMs))
+  for (const alert of await store.loadAlerts()) {
+    if (isRemembered(alert)) rememberedFlips.set(alert.key, alert.flips)
+    else saved.add(afterDowntime(alert, downMs))
+  }
 
   function current(key: string): Alert | undefined {
     if (pending.has(key)) return pending.get(key)
@@ -98,16 +115,32 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
 
   function evaluate({ ruleId, subject, evaluation, timing, definition, birth }: RuleEvaluation): void {
     const key = alertKey(ruleId, subject)
-    const before = current(key)
+    const before = current(key) ?? recall(key, { ruleId, subject })
     let born: AlertBirth | undefined
-    const after = advance(before, evaluation, timing, () => {
+    const step = () => {
       born = birth()
       return born
-    })
+    }
+    const after = advance(before, evaluation, timing, step, flapping)
+    if (after === before) return
     const redefined = before !== undefined && before.state !== 'resolved' && before.definition !== definition
     if (redefined && after !== undefined && born !== undefined)
       adopt({ before, after, born, at: evaluation.at })
+    else if (after === undefined && before !== undefined && evaluation.verdict !== 'deleted')
+      change(key, rememberedOrGone(before, evaluation.at))
     else change(key, after)
+  }
+
+  /** The alert that `advance` takes the flips from, where nothing else is left of it. */
+  function recall(key: string, { ruleId, subject }: { ruleId: string; subject: Subject }): Alert | undefined {
+    if (pending.has(key) || saving.has(key)) return undefined
+    const flips = rememberedFlips.get(key)
+    return flips === undefined ? undefined : remembered({ key, ruleId, subject, flips })
+  }
+
+  function rememberedOrGone(alert: Alert, at: number): Alert | undefined {
+    const counts = flapping !== null && flipsInWindow(alert, at, flapping.windowMs) > 0
+    return counts ? remembered(alert) : undefined
   }
 
   /**
@@ -133,6 +166,16 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
     }
     const sameLabels = born.fingerprint === before.fingerprint
     change(before.key, { ...after, ...born, episode: sameLabels ? before.episode : born.episode })
+  }
+
+  /** Lets go of what is remembered and no longer counts. Not at every call: there may be very many. */
+  function sweep(now: number): void {
+    if (Math.abs(nextSweepAt - now) <= retentionMs && now < nextSweepAt) return
+    nextSweepAt = now + retentionMs
+    for (const [key, flips] of rememberedFlips) {
+      const counts = flapping !== null && flipsInWindow({ flips }, now, flapping.windowMs) > 0
+      if (!counts && !pending.has(key) && !saving.has(key)) pending.set(key, undefined)
+    }
   }
 
   /** One save at a time; what is evaluated meanwhile belongs to the next commit. */
@@ -162,17 +205,20 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
     const deletedKeys: string[] = []
     for (const [key, alert] of changes) {
       if (alert !== undefined) upserts.push(alert)
-      else if (saved.byKey.has(key)) deletedKeys.push(key)
+      else if (saved.byKey.has(key) || rememberedFlips.has(key)) deletedKeys.push(key)
     }
     return { upserts, deletedKeys }
   }
 
   function publish(changes: ReadonlyMap<string, Alert | undefined>): readonly Transition[] {
     const transitions: Transition[] = []
-    for (const [key, after] of changes) {
+    for (const [key, change] of changes) {
       const before = saved.byKey.get(key)
       if (before !== undefined) saved.remove(before)
+      const after = visible(change)
       if (after !== undefined) saved.add(after)
+      if (change !== undefined && after === undefined) rememberedFlips.set(key, change.flips)
+      else rememberedFlips.delete(key)
       if (before !== undefined || after !== undefined) transitions.push({ before, after })
     }
     return transitions
@@ -181,10 +227,11 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
   return {
     activeOn: saved.activeOn,
     activeByUser: () => saved.activeByUser.values(),
-    get: current,
+    get: (key) => visible(current(key)),
     byFingerprint: (print) => saved.byFingerprint.get(print),
     all: () => saved.byKey.values(),
     size: () => saved.byKey.size,
+    rememberedCount: () => rememberedFlips.size,
     activeOfRule: (ruleId) => (saved.activeByRule.get(ruleId) ?? 0) + (begunByRule.get(ruleId) ?? 0),
     userIds: () => saved.activeByUser.keys(),
     devicesOf: (userId) => devicesIn(saved.activeByUser.get(userId) ?? none),
@@ -204,8 +251,10 @@ export async function openAlertBook(store: AlertStore, { downMs }: { downMs: num
         if (alert.resolvedAt === null || now - alert.resolvedAt < retentionMs) continue
         // Another alert has taken over its label set, and with it what receivers know of it.
         const replaced = saved.byFingerprint.get(alert.fingerprint) !== alert
-        if ((alert.settled || replaced) && current(alert.key) === alert) change(alert.key, undefined)
+        if ((alert.settled || replaced) && current(alert.key) === alert)
+          change(alert.key, rememberedOrGone(alert, now))
       }
+      sweep(now)
     },
     pendingChanges: () => pending.size,
     commit,
@@ -227,6 +276,10 @@ function devicesIn(alerts: readonly Alert[]): { deviceType: DeviceType; deviceId
     if (!isKnown) devices.push({ deviceType, deviceId })
   }
   return devices
+}
+
+function visible(alert: Alert | undefined): Alert | undefined {
+  return alert === undefined || isRemembered(alert) ? undefined : alert
 }
 
 function isActive(alert: Alert | undefined): boolean {

@@ -57,6 +57,7 @@ export interface Alert {
   /** When the condition was first seen, moved on by the time that was unknown. */
   readonly activeAt: number
   readonly firedAt: number | null
+  /** When the condition was last seen to end; means more while flapping, see flapping.ts. */
   readonly keepFiringSince: number | null
   readonly resolvedAt: number | null
   readonly resolvedReason: TransitionReason | null
@@ -70,6 +71,10 @@ export interface Alert {
   readonly evaluatedAt: number
   /** True once every receiver was told the resolution, or none has to be: it may be dropped. */
   readonly settled: boolean
+  /** When it fired and resolved again, oldest first, a bounded number; count them by flipsInWindow. */
+  readonly flips: readonly number[]
+  /** Since when it is held for flapping: it goes on firing, whatever its condition does. */
+  readonly flappingSince: number | null
 }
 
 /** `rule id`, a line break, and the subject: unambiguous, since neither part holds a line break. */

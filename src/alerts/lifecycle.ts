@@ -11,6 +11,9 @@
 // previous evaluation is added to where the clock started. Semantics: alerting-semantics.md
 // section 3, where the test vectors of test/alerts/lifecycle.test.ts come from too.
 //
+// An alert that goes round too often is marked, and held between firing and recovering until it has
+// calmed down (flapping.ts). Only what ends an alert for good, such as a deleted device, still does.
+//
 // "Now" is always the moment at which the reading was observed. Inactive is `undefined`.
 
 import type { UnknownReason, Verdict } from '../fleet/verdict.ts'
@@ -22,6 +25,17 @@ import {
   type Subject,
   type TransitionReason,
 } from './alert.ts'
+import {
+  type Flapping,
+  flipsInWindow,
+  type HeldState,
+  heldWhileEnded,
+  heldWhileHolding,
+  isFlapping,
+  noFlips,
+  withFlip,
+  wouldBeResolved,
+} from './flapping.ts'
 
 export interface RuleTiming {
   readonly forMs: number
@@ -53,34 +67,44 @@ export interface AlertBirth {
 /**
  * The alert after one more evaluation; undefined: inactive. An evaluation that is not newer than
  * the last one changes nothing (a walk and a recheck may overtake each other). `birth` is called
- * only when the condition holds.
+ * only when the condition holds. Without `flapping` no flips are counted, and none are carried on.
  */
 export function advance(
   alert: Alert | undefined,
   evaluation: Evaluation,
   timing: RuleTiming,
   birth: () => AlertBirth,
+  flapping: Flapping | null = null,
 ): Alert | undefined {
   const { at } = evaluation
   if (alert === undefined || alert.state === 'resolved') {
     const outcome = outcomeOf(evaluation, undefined, timing)
-    return outcome.kind === 'holds' ? begin(birth(), at, { timing, noData: outcome.noData }) : alert
+    if (outcome.kind !== 'holds') return alert
+    const flips = flapping === null ? noFlips : (alert?.flips ?? noFlips)
+    const begun = begin(birth(), at, { timing, noData: outcome.noData, flips })
+    return begun.state === 'firing' ? returned(begun, at, flapping) : begun
   }
   const steady = clockSetBack(alert, at)
   if (at <= steady.evaluatedAt) return alert
   const outcome = outcomeOf(evaluation, steady, timing)
   switch (outcome.kind) {
-    case 'holds':
-      return whileHolding(steady, at, timing, { birth: birth(), noData: outcome.noData })
-    case 'ended':
-      return whileEnded(steady, at, timing, outcome.reason)
-    case 'frozen':
-      return {
+    case 'holds': {
+      const held = whileHolding(steady, at, timing, { birth: birth(), noData: outcome.noData, flapping })
+      return unmarkedIfCalm(held, at, { flapping, reason: 'condition' })
+    }
+    case 'ended': {
+      const ended = whileEnded(steady, at, timing, { reason: outcome.reason, flapping })
+      return ended === undefined ? undefined : unmarkedIfCalm(ended, at, { flapping, reason: outcome.reason })
+    }
+    case 'frozen': {
+      const after = {
         ...frozen(steady, at),
         noData: noDataSince(steady, at, outcome.noData),
         // Seen between two thresholds is seen; unread says nothing about a deletion.
         deletedSeen: outcome.noData === null ? 0 : steady.deletedSeen,
       }
+      return outcome.noData === null ? unmarkedIfCalm(after, at, { flapping, reason: 'condition' }) : after
+    }
     case 'seen deleted':
       return {
         ...frozen(steady, at),
@@ -109,10 +133,8 @@ export function end(alert: Alert, at: number, reason: TransitionReason): Alert |
 /** The alert after the service was away for `downMs`: that time counts towards no clock. */
 export function afterDowntime(alert: Alert, downMs: number): Alert {
   if (alert.state === 'pending') return { ...alert, activeAt: alert.activeAt + downMs }
-  if (alert.state === 'recovering' && alert.keepFiringSince !== null) {
-    return { ...alert, keepFiringSince: alert.keepFiringSince + downMs }
-  }
-  return alert
+  if (alert.keepFiringSince === null) return alert
+  return { ...alert, keepFiringSince: alert.keepFiringSince + downMs }
 }
 
 type Outcome =
@@ -144,7 +166,7 @@ function outcomeOf({ verdict, clear }: Evaluation, alert: Alert | undefined, tim
 function begin(
   birth: AlertBirth,
   at: number,
-  { timing, noData }: { timing: RuleTiming; noData: UnknownReason | null },
+  { timing, noData, flips }: { timing: RuleTiming; noData: UnknownReason | null; flips: readonly number[] },
 ): Alert {
   const firesAtOnce = timing.forMs === 0
   return {
@@ -160,6 +182,8 @@ function begin(
     deletedSeen: 0,
     evaluatedAt: at,
     settled: false,
+    flips,
+    flappingSince: null,
   }
 }
 
@@ -167,7 +191,7 @@ function whileHolding(
   alert: Alert,
   at: number,
   timing: RuleTiming,
-  { birth, noData }: { birth: AlertBirth; noData: UnknownReason | null },
+  { birth, noData, flapping }: { birth: AlertBirth; noData: UnknownReason | null; flapping: Flapping | null },
 ): Alert {
   const held: Alert = {
     ...alert,
@@ -177,9 +201,11 @@ function whileHolding(
     deletedSeen: 0,
     evaluatedAt: at,
   }
+  if (isFlapping(held)) return followed(held, heldWhileHolding(held, at, timing.forMs), flapping)
   switch (held.state) {
     case 'pending':
-      return at - held.activeAt >= timing.forMs ? { ...held, state: 'firing', firedAt: at } : held
+      if (at - held.activeAt < timing.forMs) return held
+      return returned({ ...held, state: 'firing', firedAt: at }, at, flapping)
     case 'recovering':
       return { ...held, state: 'firing', keepFiringSince: null }
     default:
@@ -191,19 +217,17 @@ function whileEnded(
   alert: Alert,
   at: number,
   timing: RuleTiming,
-  reason: TransitionReason,
+  { reason, flapping }: { reason: TransitionReason; flapping: Flapping | null },
 ): Alert | undefined {
   if (alert.state === 'pending') return undefined
+  const ended: Alert = { ...alert, noData: null, deletedSeen: 0, evaluatedAt: at }
+  if (isFlapping(alert)) return followed(ended, heldWhileEnded(alert, at, timing.keepFiringForMs), flapping)
   const since = alert.keepFiringSince ?? at
-  if (at - since >= timing.keepFiringForMs) return resolve(alert, at, reason)
-  return {
-    ...alert,
-    state: 'recovering',
-    keepFiringSince: since,
-    noData: null,
-    deletedSeen: 0,
-    evaluatedAt: at,
-  }
+  if (at - since < timing.keepFiringForMs) return { ...ended, state: 'recovering', keepFiringSince: since }
+  const counted = flapping === null ? ended : flippedAt(ended, at, flapping)
+  if (!isFlapping(counted)) return resolve(counted, at, reason)
+  // The flip that makes it flapping is not told any more.
+  return { ...counted, state: 'recovering', keepFiringSince: null }
 }
 
 function resolve(alert: Alert, at: number, reason: TransitionReason): Alert {
@@ -217,7 +241,51 @@ function resolve(alert: Alert, at: number, reason: TransitionReason): Alert {
     deletedSeen: 0,
     evaluatedAt: at,
     settled: false,
+    // What ended for good, or in other hands, has no ups and downs to go on from.
+    flips: reason === 'condition' || reason === 'no_data' ? alert.flips : noFlips,
+    flappingSince: null,
   }
+}
+
+/** An alert that fires: a flip when it resolved before, that is, while its end still counts. */
+function returned(alert: Alert, at: number, flapping: Flapping | null): Alert {
+  if (flapping === null || flipsInWindow(alert, at, flapping.windowMs) === 0) return alert
+  return flippedAt(alert, at, flapping)
+}
+
+/** One more flip, and the mark when these are too many now. */
+function flippedAt(alert: Alert, at: number, flapping: Flapping): Alert {
+  const flips = withFlip(alert.flips, at, flapping)
+  const flappingSince = alert.flappingSince ?? (flips.length >= flapping.high ? at : null)
+  return { ...alert, flips, flappingSince }
+}
+
+/** A held alert with what it would have done. */
+function followed(
+  alert: Alert,
+  { state, keepFiringSince, flipped }: HeldState,
+  flapping: Flapping | null,
+): Alert {
+  const after: Alert = { ...alert, state, keepFiringSince }
+  if (!flipped || flapping === null) return after
+  const at = alert.evaluatedAt
+  return state === 'firing' ? returned(after, at, flapping) : flippedAt(after, at, flapping)
+}
+
+/**
+ * Lets a held alert go when its score has fallen below `low`, or nothing is held any more: as
+ * resolved, for `reason`, when that is what it would be by now; otherwise it goes on firing.
+ */
+function unmarkedIfCalm(
+  alert: Alert,
+  at: number,
+  { flapping, reason }: { flapping: Flapping | null; reason: TransitionReason },
+): Alert {
+  if (!isFlapping(alert)) return alert
+  if (flapping !== null && flipsInWindow(alert, at, flapping.windowMs) >= flapping.low) return alert
+  if (wouldBeResolved(alert)) return resolve(alert, at, reason)
+  const keepFiringSince = alert.state === 'recovering' ? alert.keepFiringSince : null
+  return { ...alert, flappingSince: null, keepFiringSince }
 }
 
 /** Unknown time does not count: the running clock starts later by as much as nothing was known. */
@@ -251,6 +319,8 @@ function clockSetBack(alert: Alert, at: number): Alert {
     ...alert,
     activeAt: alert.activeAt - backMs,
     keepFiringSince: alert.keepFiringSince === null ? null : alert.keepFiringSince - backMs,
+    flips: alert.flips.length === 0 ? alert.flips : alert.flips.map((flip) => flip - backMs),
+    flappingSince: alert.flappingSince === null ? null : alert.flappingSince - backMs,
     evaluatedAt: at - 1,
   }
 }

@@ -143,6 +143,8 @@ function samples(receiver: string, now: number): readonly Notification[] {
     deletedSeen: 0,
     evaluatedAt: now,
     settled: false,
+    flips: [],
+    flappingSince: null,
   }
   const resolved: Alert = { ...firing, state: 'resolved', resolvedAt: now, resolvedReason: 'condition' }
   const common = {

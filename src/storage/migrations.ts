@@ -99,6 +99,10 @@ const steps: readonly string[] = [
   ALTER TABLE dedup_entry ADD COLUMN silenced TEXT NOT NULL DEFAULT '[]';
   ALTER TABLE outbox ADD COLUMN receiver_data TEXT;
   `,
+  `
+  ALTER TABLE alert ADD COLUMN flips TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE alert ADD COLUMN flapping_since REAL;
+  `,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

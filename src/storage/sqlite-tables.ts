@@ -3,6 +3,7 @@
 
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Alert, Subject } from '../alerts/alert.ts'
+import { noFlips } from '../alerts/flapping.ts'
 import type { Acknowledgement, StoredSilence } from '../alerts/silence.ts'
 import type { WalkState } from '../alerts/walk-store.ts'
 import type { DeviceType } from '../fleet/device.ts'
@@ -35,6 +36,8 @@ const alertColumns = [
   'deleted_seen',
   'evaluated_at',
   'settled',
+  'flips',
+  'flapping_since',
 ] as const
 
 const alertAt = positions([...alertColumns, 'rowid'])
@@ -77,6 +80,8 @@ export function alertValues(alert: Alert): SQLInputValue[] {
     alert.deletedSeen,
     alert.evaluatedAt,
     alert.settled ? 1 : 0,
+    JSON.stringify(alert.flips),
+    alert.flappingSince,
   ]
 }
 
@@ -124,7 +129,14 @@ function readAlert(
     deletedSeen: number(row, alertAt.deleted_seen),
     evaluatedAt: number(row, alertAt.evaluated_at),
     settled: number(row, alertAt.settled) === 1,
+    flips: readFlips(text(row, alertAt.flips)),
+    flappingSince: numberOrNull(row, alertAt.flapping_since),
   }
+}
+
+/** Nearly every alert has none: those share one list. */
+function readFlips(flips: string): readonly number[] {
+  return flips === '[]' ? noFlips : JSON.parse(flips)
 }
 
 function readSubject(row: Row): Subject {

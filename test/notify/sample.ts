@@ -45,6 +45,8 @@ export function sampleAlert(n: number, changes: Partial<Alert> = {}): Alert {
     deletedSeen: 0,
     evaluatedAt: noon,
     settled: false,
+    flips: [],
+    flappingSince: null,
     ...changes,
   }
 }

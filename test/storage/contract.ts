@@ -91,6 +91,8 @@ const alerts: fc.Arbitrary<Alert> = fc.record({
   deletedSeen: fc.nat(),
   evaluatedAt: instant,
   settled: fc.boolean(),
+  flips: fc.array(instant, { maxLength: 5 }),
+  flappingSince: fc.option(instant),
 })
 
 export function describeStorage(name: string, createDatabase: () => Promise<TestDatabase>): void {
@@ -157,6 +159,8 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
           deletedSeen: 5,
           evaluatedAt: 6,
           settled: true,
+          flips: [7, 8],
+          flappingSince: 9,
         })
         await storage.saveAlerts({ upserts: [before], deletedKeys: [] })
         await storage.saveAlerts({ upserts: [after], deletedKeys: [] })

@@ -29,6 +29,8 @@ export function alertFixture(change: Partial<Alert> = {}): Alert {
     deletedSeen: 0,
     evaluatedAt: 1_764_000_900_000,
     settled: false,
+    flips: [],
+    flappingSince: null,
     ...change,
   }
 }
