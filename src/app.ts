@@ -2,20 +2,25 @@
 // pushes its release, and they are released last in, first out, once.
 
 import { randomUUID } from 'node:crypto'
+import { openAlerting } from './alerting.ts'
+import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
 import { openAlertBook } from './alerts/alert-book.ts'
-import { createEvaluator } from './alerts/evaluation.ts'
+import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
+import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
 import { sendHeartbeat } from './heartbeat.ts'
+import { apiV1, reloadRoute } from './http/api-v1.ts'
+import { apiV2 } from './http/api-v2.ts'
 import { startHttpServer } from './http/server.ts'
 import { createLinkSource } from './links/resolution-link.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
-import { type DeliveryStatus, openDispatcher } from './notify/dispatcher.ts'
-import { createIntegrations } from './notify/receivers/registry.ts'
+import type { DeliveryStatus } from './notify/dispatcher.ts'
+import { createIntegrationSet } from './notify/receivers/registry.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
 import { createTransport } from './partner/transport.ts'
@@ -23,6 +28,7 @@ import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
 import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
+import { isSameValue } from './same-value.ts'
 import { openSqlite } from './storage/sqlite.ts'
 import { createTelemetry } from './telemetry.ts'
 
@@ -31,8 +37,18 @@ export interface AppDeps {
   readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
+  readonly version: string
+  /** For a reload: reads what `config` and `rules` came from. */
+  readonly loadAnew: LoadAnew
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void
 }
+
+/** Rejects with a FileError that has everything that is wrong. */
+export type LoadAnew = () => Promise<{ readonly config: Config; readonly rules: RuleSet }>
+
+export type ReloadOutcome =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly problems: readonly string[] }
 
 export interface App {
   /** Serves metrics and health, walks, alerts and delivers until the signal aborts and all of it has ended. */
@@ -43,6 +59,8 @@ export interface App {
   deliver(signal: AbortSignal): Promise<void>
   delivery(): DeliveryStatus
   alerts(): Iterable<Alert>
+  /** Reads configuration and rules anew. With problems, what ran before goes on; they are logged. */
+  reload(): Promise<ReloadOutcome>
   /** Gives everything back; to be called also when `run` was not. */
   close(): Promise<void>
 }
@@ -52,6 +70,8 @@ const usersPerSocket = 2
 // After a start, messages wait for the first walk, but not for one that takes hours.
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
+// What is taken up at the start only: sockets, schedules and files that are open.
+const needRestart = ['partner', 'poll', 'storage', 'http', 'heartbeat', 'log', 'flapping'] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -85,37 +105,45 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     const lastState = await storage.loadWalkState()
     const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
-    const book = await openAlertBook(storage, { downMs })
+    const book = await openAlertBook(storage, { downMs, flapping: config.flapping })
     book.subscribe(telemetry.transitions)
     const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
 
-    const integrations = createIntegrations(config.alerting.receivers, {
+    const integrations = createIntegrationSet({
       clock,
       moreUrl: () => null,
+      publicUrl: config.http.publicUrl,
       onLayoutRefused: telemetry.layoutRefused,
       onTemplateFailure: telemetry.templateFailed,
     })
-    for (const integration of integrations) releases.defer(() => integration.close())
+    releases.defer(() => integrations.close())
     const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
-    const dispatcher = await openDispatcher({
-      route: config.alerting.route,
-      integrations,
-      store: storage,
+    const alerting = await openAlerting({
+      config,
+      integrations: integrations.update(config.alerting.receivers),
       book,
+      store: storage,
       clock,
+      newId: randomUUID,
       linkFor: createLinkSource({
         client,
         clock,
         returnUrls: { successUrl: home, cancelUrl: home },
         onFailure: telemetry.linkFailed,
       }),
-      events: telemetry.dispatcher,
+      events: { dispatcher: telemetry.dispatcher, onUnreadableSilence: telemetry.unreadableSilence },
     })
+    const { dispatcher } = alerting
+    const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
+      readWatchedDevice({ ...device, client, signal })
+    const readUser = (userId: string, signal: AbortSignal) =>
+      client.user(userId, signal).catch(nullIfUnread)
 
     const monitor = await openMonitor({
       book,
       evaluator,
       dispatcher,
+      guard: alerting.guard,
       store: storage,
       clock,
       readFleet: (onUser, signal) =>
@@ -124,14 +152,14 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           clock,
           signal,
           concurrency: config.partner.concurrency * usersPerSocket,
-          needs: rules.reads,
+          needs: current.rules.reads,
           watched: book,
           onUser,
           onUnread: telemetry.unread,
           ...(deps.onProgress === undefined ? {} : { progress: deps.onProgress }),
         }),
-      readDevice: (device, signal) => readWatchedDevice({ ...device, client, signal }),
-      readUser: (userId, signal) => client.user(userId, signal).catch(nullIfUnread),
+      readDevice,
+      readUser,
       sendHeartbeat: async (signal) => {
         if (config.heartbeat !== null)
           telemetry.heartbeat(await sendHeartbeat({ ...config.heartbeat, signal }))
@@ -140,16 +168,19 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     })
 
     metrics.setRules(alertsOf(rules))
-    metrics.setIntegrations(integrations)
+    metrics.setIntegrations(integrations.all())
     metrics.configLoaded({ successful: true, at: clock.now() })
     metrics.setLastWalks(lastWalks(lastState))
     metrics.watch({
       delivery: () => dispatcher.status(),
+      silences: () => countSilences(alerting.silences, clock.now()),
+      acknowledgements: () => [...alerting.acknowledgements.all()].length,
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
     })
 
     let firstWalkEnded = false
+    let current = { config, rules }
 
     async function walkOnce(signal: AbortSignal): Promise<WalkOutcome> {
       telemetry.walkStarted()
@@ -166,9 +197,59 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         await clock.sleep(serviceTickMs, signal).catch(() => {})
         if (signal.aborted) return
         await monitor.watchService()
+        // Before a walk has read the fleet nobody knows what a silence still matches.
+        if (firstWalkEnded) await alerting.tend(clock.now()).catch(telemetry.storageFailed)
         metrics.setAlerts(book.all())
       }
     }
+
+    /** All or nothing: what can fail, fails before anything is changed. */
+    async function reload(next: Pick<AppDeps, 'rules'> & { readonly config: Config }): Promise<void> {
+      const updated = integrations.update(next.config.alerting.receivers)
+      await alerting.reconfigure(next.config, updated)
+      await integrations.closeUnused()
+      evaluator.reload(next.rules)
+      const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
+      if (unapplied.length > 0) {
+        logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')
+      }
+      current = next
+      metrics.setRules(alertsOf(next.rules))
+      metrics.setIntegrations(integrations.all())
+      metrics.configLoaded({ successful: true, at: clock.now() })
+      logger.info({}, 'Configuration and rules were read anew')
+    }
+
+    async function reloadFrom(load: LoadAnew): Promise<ReloadOutcome> {
+      try {
+        await reload(await load())
+        return { ok: true }
+      } catch (error) {
+        metrics.configLoaded({ successful: false, at: clock.now() })
+        logger.error({ error }, 'Reload failed: what was read before stays in effect')
+        return { ok: false, problems: (error instanceof Error ? error.message : String(error)).split('\n') }
+      }
+    }
+
+    const closing = new AbortController()
+    releases.defer(async () => closing.abort())
+    const api = createAlertingApi({
+      book,
+      alerting,
+      config: () => current.config,
+      now: () => clock.now(),
+      explaining: {
+        book,
+        alerting,
+        rules: () => current.rules,
+        now: () => clock.now(),
+        readDevice,
+        readUser,
+      },
+      reload: () => reloadFrom(deps.loadAnew),
+      version: deps.version,
+      signal: closing.signal,
+    })
 
     async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
       const server = await startHttpServer({
@@ -176,6 +257,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         metrics,
         clock,
         logger,
+        routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
         health: {
           healthy: () => true,
           ready: () => ({
@@ -217,6 +299,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       deliver: (signal) => dispatcher.run(signal),
       delivery: () => dispatcher.status(),
       alerts: () => book.all(),
+      reload: () => reloadFrom(deps.loadAnew),
       close: () => releases.disposeAsync(),
     }
   } catch (error) {
@@ -247,11 +330,21 @@ function nullIfUnread(error: unknown): null {
   throw error
 }
 
+const builtInAlerts = {
+  DeviceNoData: 'warning',
+  AlertLimitReached: 'warning',
+  MassChange: 'critical',
+  SilenceEnding: 'info',
+}
+
+function countSilences(silences: SilenceBook, at: number) {
+  const counts = { pending: 0, active: 0, expired: 0 }
+  for (const silence of silences.all()) counts[silences.stateOf(silence, at)]++
+  return counts
+}
+
 function alertsOf(rules: RuleSet): { alertname: string; severity: string }[] {
   const all = [...rules.deviceRules, ...rules.userRules, ...rules.fleetRules, ...rules.serviceRules]
-  const builtIn = ['DeviceNoData', 'AlertLimitReached'].map((alertname) => ({
-    alertname,
-    severity: 'warning',
-  }))
+  const builtIn = Object.entries(builtInAlerts).map(([alertname, severity]) => ({ alertname, severity }))
   return [...all.map(({ alert, severity }) => ({ alertname: alert, severity })), ...builtIn]
 }

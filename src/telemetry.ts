@@ -34,6 +34,7 @@ export interface Telemetry {
   linkFailed(error: unknown): void
   layoutRefused(refused: { readonly receiver: string; readonly index: number; readonly answer: string }): void
   templateFailed(failure: TemplateFailure): void
+  storageFailed(error: unknown): void
   unreadableSilence(id: string, error: unknown): void
   heartbeat(outcome: { readonly kind: 'ok' } | { readonly kind: 'failed'; readonly reason: string }): void
 }
@@ -164,6 +165,7 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
       },
       onStorageError: storageFailed,
     },
+    storageFailed,
     unreadableSilence: (id, error) =>
       logger.error({ id, error }, 'A stored silence cannot be read: it silences nothing'),
   }

@@ -26,7 +26,7 @@ export const layers: readonly (readonly string[])[] = [
       'metrics.ts',
       'nearest-name.ts',
     ],
-    ...['schema-message.ts', 'yaml-file.ts', 'yaml-offset.ts'],
+    ...['same-value.ts', 'schema-message.ts', 'yaml-file.ts', 'yaml-offset.ts'],
   ],
   ['config.ts', 'config/'],
   ['partner/'],

@@ -189,6 +189,8 @@ function sampleAlert(n: number, changes: Partial<Alert> = {}): Alert {
     resolvedAt: null,
     resolvedReason: null,
     noData: n === 1 ? { reason: 'poll_failed', since: now - 30 * minute, evaluations: 3 } : null,
+    flips: [],
+    flappingSince: null,
     deletedSeen: 0,
     evaluatedAt: now,
     settled: false,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Range, TimeInterval } from '../../src/config/alerting.ts'
+import type { Range, TimeInterval } from '../../src/config.ts'
 import { createTimeIntervals } from '../../src/notify/time-interval.ts'
 
 const minute = 60_000
