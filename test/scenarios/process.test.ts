@@ -329,7 +329,7 @@ alerting:
       env: { PODERO_CLIENT_ID: 'someone' },
     })
     expect(result).toMatchObject({ code: 0, stderr: '' })
-    expect(result.stdout).toMatch(/^fleetwarden\.yaml: ok \(1 receivers?, \d+ rules in \d+ files\)$/m)
+    expect(result.stdout).toMatch(/^fleetwarden\.yaml: ok \(3 receivers, \d+ rules in \d+ files\)$/m)
   })
 })
 
