@@ -335,6 +335,31 @@ describe('what is remembered of an alert that ended', () => {
     expect(run.alert()?.flips).toHaveLength(2)
   })
 
+  it('is gone to everybody as soon as it is only remembered, saved or not', async () => {
+    const run = await start()
+    await run.read('TFF')
+    await run.prune()
+    await run.read('TF')
+    run.book().settle([key])
+    await run.book().commit()
+    run.book().prune(run.now() + hour)
+    expect(run.alert()).toBeUndefined()
+  })
+
+  it('is forgotten when the device is deleted before it fires again, also within one batch', async () => {
+    const timing = { ...atOnce, forMs: 5 * minute }
+    const run = await start({ timing })
+    await run.read('TTFF')
+    await run.prune()
+    expect(run.book().rememberedCount()).toBe(1)
+    for (const [index, letter] of ([...'TDDTT'] as Letter[]).entries()) {
+      const evaluation = evaluationOf(letter, run.now() + (index + 1) * hour)
+      run.book().evaluate({ ruleId, subject, evaluation, timing, definition: 'v1', birth })
+    }
+    await run.book().commit()
+    expect(run.alert()).toMatchObject({ state: 'firing', flips: [] })
+  })
+
   it('is let go when its flips left the window', async () => {
     const run = await start()
     await run.read('TFF')
