@@ -3,7 +3,6 @@
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { finished } from 'node:stream/promises'
 
 export interface HttpRequest {
   readonly method: string
@@ -82,14 +81,12 @@ export async function startScriptedHttp(
         return void socket?.end('220 mail.example ESMTP\r\n')
       case 'flood': {
         response.writeHead(200, { 'content-length': 100_000_000 })
+        const closed = new Promise((resolve) => response.once('close', resolve))
         const chunk = Buffer.alloc(65_536, ' ')
         for (let left = 100_000_000; left > 0 && !response.destroyed; left -= chunk.length) {
           written += chunk.length
           if (response.write(chunk)) continue
-          await Promise.race([
-            new Promise((resolve) => response.once('drain', resolve)),
-            finished(response).catch(() => {}),
-          ])
+          await Promise.race([new Promise((resolve) => response.once('drain', resolve)), closed])
         }
         return
       }
