@@ -44,7 +44,7 @@ export async function notifyTest({
     onLayoutRefused: ({ answer }) => print(`  Slack refused the layout (${answer}); trying plain text`),
   })
   if (integrations.length === 0) {
-    print(`Receiver ${receiver} has no slack_configs and no email_configs: alerts routed to it reach nobody.`)
+    print(`Receiver ${receiver} has no integrations: alerts routed to it reach nobody.`)
     return 1
   }
   let failed = false

@@ -1,8 +1,10 @@
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createClock } from '../../../src/clock.ts'
 import type { SlackBotConfig } from '../../../src/config.ts'
 import { type SlackInbox, slackFaults, startSlackInbox } from '../../../src/demo/slack-inbox.ts'
 import type { Integration, Notification, SendContext, SendOutcome } from '../../../src/notify/notification.ts'
+import { hostileCase } from '../hostile.ts'
 import { resolvedAlert, sampleAlert, sampleContext, sampleNotification } from '../sample.ts'
 import { integrationOf, slackBotConfig } from './peers.ts'
 import { startScriptedHttp } from './scripted-http.ts'
@@ -13,7 +15,8 @@ describe('the Slack bot', () => {
   let inbox: SlackInbox
   let integration: Integration
   beforeEach(async () => {
-    inbox = await startSlackInbox({ clock, burst: 100, channels: ['on-call', 'other'] })
+    refusals.length = 0
+    inbox = await startSlackInbox({ clock, burst: 1_000, channels: ['on-call', 'other'] })
     integration = bot()
   })
   afterEach(async () => {
@@ -21,8 +24,13 @@ describe('the Slack bot', () => {
     await inbox.close()
   })
 
+  /** Blocks that Slack refused: none, unless a test makes it. */
+  const refusals: unknown[] = []
   const bot = (changes: Partial<SlackBotConfig> = {}) =>
-    integrationOf({ slack: slackBotConfig(inbox.apiUrl, changes) })
+    integrationOf(
+      { slack: slackBotConfig(inbox.apiUrl, changes) },
+      { clock, onLayoutRefused: (event) => refusals.push(event) },
+    )
 
   const send = (changes: Partial<Notification>, context: Partial<SendContext> = {}) =>
     integration.send(sampleNotification(changes), sampleContext(context))
@@ -189,18 +197,33 @@ describe('the Slack bot', () => {
   })
 
   it('shows plain text when Slack refuses the blocks, in place of those that stood there', async () => {
-    const refused: unknown[] = []
-    await integration.close()
-    integration = integrationOf(
-      { slack: slackBotConfig(inbox.apiUrl) },
-      { clock, onLayoutRefused: (event) => refused.push(event) },
-    )
     const receiverData = data(await send({}))
     inbox.fail({ kind: 'answer', status: 200, body: '{"ok":false,"error":"msg_blocks_too_long"}' }, 1)
     expect(data(await send({ reason: 'resolved while silenced' }, { receiverData }))).toBe(receiverData)
-    expect(refused).toEqual([{ receiver: 'on-call', index: 0, answer: 'msg_blocks_too_long' }])
+    expect(refusals).toEqual([{ receiver: 'on-call', index: 0, answer: 'msg_blocks_too_long' }])
     expect(messages()[0]?.blocks).toEqual([])
     expect(messages()[0]?.text).toContain('K-4701')
+  })
+
+  it('keeps edits and replies within Slack’s limits, and harmless, whatever the fleet’s data hold', async () => {
+    const receiverData = data(await send({}))
+    await fc.assert(
+      fc.asyncProperty(hostileCase, async ({ notification, link }) => {
+        const reason = notification.reason === 'new alerts' ? 'new alerts' : 'some resolved'
+        const context = sampleContext({ receiverData, linkFor: async () => link })
+        expect(await integration.send({ ...notification, reason }, context)).toEqual({
+          kind: 'ok',
+          receiverData,
+        })
+        for (const { text, blocks } of [messages().at(0), messages().at(-1)].filter((m) => m !== undefined)) {
+          expect(text.length).toBeLessThanOrEqual(4_000)
+          expect(`${text}${JSON.stringify(blocks)}`).not.toMatch(/<(?!https?:\/\/|!date\^)|<https:\/\/evil/)
+        }
+      }),
+      { numRuns: 40 },
+    )
+    expect(parents()).toHaveLength(1)
+    expect(refusals).toEqual([])
   })
 
   it('says in Slack’s words what has to be changed', async () => {
