@@ -46,7 +46,7 @@ export async function notifyTest({
       print(`  The template of its ${part} failed (${error.message}); sending the built-in one`),
   })
   if (integrations.length === 0) {
-    print(`Receiver ${receiver} has no slack_configs and no email_configs: alerts routed to it reach nobody.`)
+    print(`Receiver ${receiver} has no integrations: alerts routed to it reach nobody.`)
     return 1
   }
   let failed = false

@@ -1,39 +1,30 @@
 // A Slack to run against: the demo and the tests post their messages here. It takes what an incoming
-// webhook takes, enforces Slack's limits, and answers as Slack does (its block kit reference, its
-// table of webhook errors, its page on rate limits). It can be told to fail in the ways in which Slack fails.
+// webhook takes, and of the Web API chat.postMessage and chat.update; it enforces Slack's limits, and
+// answers as Slack does (its block kit reference, its table of webhook errors, its pages on both
+// methods and on rate limits). It can be told to fail in the ways in which Slack fails.
 //
 // Of the kinds of blocks it knows those that alerts consist of; it refuses the others. It is not
-// for the open network: it asks for no authentication beyond the URL.
+// for the open network: the webhook's URL and the token are no secrets.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { createInbox, type Inbox } from './inbox.ts'
+import { asObject, decodeMessage, longestText, type SlackContent } from './slack-content.ts'
 
-export interface SlackText {
-  readonly type: 'plain_text' | 'mrkdwn'
-  readonly text: string
-}
+export type { SlackBlock, SlackText } from './slack-content.ts'
 
-export type SlackBlock =
-  | { readonly type: 'header'; readonly text: SlackText }
-  | { readonly type: 'section'; readonly text: SlackText | null; readonly fields: readonly SlackText[] }
-  | { readonly type: 'context'; readonly elements: readonly SlackText[] }
-  | { readonly type: 'divider' }
-
-export interface SlackMessage {
+export interface SlackMessage extends SlackContent {
   readonly id: string
   readonly channel: string
   /** Ms since 1970, by the inbox's clock. */
   readonly receivedAt: number
-  readonly text: string
-  readonly blocks: readonly SlackBlock[]
-  readonly attachments: readonly {
-    /** `#rrggbb`, or null. */
-    readonly color: string | null
-    readonly text: string
-    readonly blocks: readonly SlackBlock[]
-  }[]
+  /** Its identity within the channel. Like the next two only of messages that came through the Web API. */
+  readonly ts?: string
+  /** The message in whose thread it is; absent: it is in the channel itself. */
+  readonly threadTs?: string
+  /** When it was last edited (ms since 1970, by the inbox's clock); absent: never. */
+  readonly editedAt?: number
 }
 
 /** Takes the place of a normal answer. `lost`: the message arrives, the answer doesn't. */
@@ -57,12 +48,20 @@ export const slackFaults = {
   noService: { kind: 'answer', status: 404, body: 'no_service' },
   archived: { kind: 'answer', status: 410, body: 'channel_is_archived' },
   hang: { kind: 'hang' },
+  /** Of the Web API, which says most errors with status 200. */
+  tokenRevoked: { kind: 'answer', status: 200, body: '{"ok":false,"error":"token_revoked"}' },
+  internalError: { kind: 'answer', status: 200, body: '{"ok":false,"error":"internal_error"}' },
 } as const satisfies Record<string, SlackFault>
 
 export interface SlackInbox {
   readonly messages: Inbox<SlackMessage>
   /** The incoming webhook of a channel: `#on-call` or `on-call`. */
   webhookUrl(channel: string): string
+  /** Base of the Web API, with a slash at the end, and the token that it takes. */
+  readonly apiUrl: string
+  readonly apiToken: string
+  /** Forgets a message, as if somebody had deleted it. */
+  remove(ts: string): void
   /** Requests so far, refused ones included. */
   requests(): number
   /** Fails the next `times` requests, or all of them until heal(). */
@@ -79,24 +78,15 @@ export interface SlackInboxOptions {
   /** Messages that a channel takes at once before it is held to one a second. */
   readonly burst?: number
   readonly keep?: number
+  /** Names without `#`; a bot can post to no other. Default: to all. */
+  readonly channels?: readonly string[]
 }
 
-const limits = {
-  body: 1_000_000,
-  text: 40_000,
-  blocks: 50,
-  header: 150,
-  sectionText: 3_000,
-  fields: 10,
-  field: 2_000,
-  contextElements: 10,
-  contextText: 2_000,
-  blockId: 255,
-  attachments: 100,
-  allBlocks: 13_200,
-} as const
+// Bytes of a request.
+const longestBody = 1_000_000
 
 const token = 'inbox'
+const apiToken = 'xoxb-inbox'
 
 export async function startSlackInbox({
   clock,
@@ -104,8 +94,10 @@ export async function startSlackInbox({
   port = 0,
   burst = 4,
   keep = 500,
+  channels,
 }: SlackInboxOptions): Promise<SlackInbox> {
   const messages = createInbox<SlackMessage>(keep)
+  const removed = new Set<string>()
   /** Per channel: how many messages it still takes at once, and when that was counted. */
   const allowances = new Map<string, { tokens: number; at: number }>()
   let fault: { readonly fault: SlackFault; left: number } | null = null
@@ -120,6 +112,8 @@ export async function startSlackInbox({
       response.writeHead(status, { 'content-type': 'text/html', ...headers })
       response.end(body)
     }
+    const method = apiMethodOf(request)
+    if (method !== null) return handleApi(method, request, response)
     const channel = channelOf(request)
     if (request.method !== 'POST' || channel === null) return reply(404, 'no_service')
     requests += 1
@@ -147,6 +141,77 @@ export async function startSlackInbox({
     reply(200, 'ok')
   }
 
+  async function handleApi(
+    method: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const reply = (answer: object, status = 200, headers: Readonly<Record<string, string>> = {}) => {
+      response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', ...headers })
+      response.end(JSON.stringify(answer))
+    }
+    requests += 1
+    const body = await readBody(request)
+    const failure = nextFault()
+    if (failure?.kind === 'hang') return
+    if (failure?.kind === 'drop') return void response.destroy()
+    if (failure?.kind === 'answer') {
+      response.writeHead(failure.status, { 'content-type': 'application/json', ...failure.headers })
+      return void response.end(failure.body)
+    }
+    const args = body === null ? null : argumentsOf(request, body)
+    const waitMs = method === 'chat.postMessage' ? takeAllowance(`#${nameOf(args)}`) : 0
+    if (waitMs > 0) {
+      const headers = { 'retry-after': String(Math.ceil(waitMs / 1_000)) }
+      return reply({ ok: false, error: 'ratelimited' }, 429, headers)
+    }
+    const result = args === null ? 'invalid_json' : call(method, args, bearerOf(request))
+    if (failure?.kind === 'lost') return void response.destroy()
+    reply(typeof result === 'string' ? { ok: false, error: result } : { ok: true, ...result })
+  }
+
+  /** What the method gives back, or Slack's word for what is wrong. */
+  function call(method: string, args: Arguments, bearer: string): object | string {
+    if (method !== 'chat.postMessage' && method !== 'chat.update') return 'unknown_method'
+    if (bearer === '') return 'not_authed'
+    if (bearer !== apiToken) return 'invalid_auth'
+    const name = nameOf(args)
+    if (name === '' || (channels !== undefined && !channels.includes(name))) return 'channel_not_found'
+    // An edit wants the id: Slack finds no channel by its name there.
+    if (method === 'chat.update' && args['channel'] !== idOf(name)) return 'channel_not_found'
+    const content = decodeMessage(args)
+    if (typeof content === 'string') return content === 'invalid_payload' ? 'invalid_arguments' : content
+    if (typeof args['text'] === 'string' && args['text'].length > longestText) return 'msg_too_long'
+    const channel = `#${name}`
+    if (method === 'chat.update') {
+      const message = find(channel, args['ts'])
+      if (message === undefined) return 'message_not_found'
+      // The message stands where it stood: whoever holds it sees the edit.
+      Object.assign(message, content, { editedAt: clock.now() })
+      return { channel: idOf(name), ts: message.ts, text: content.text }
+    }
+    const parent = args['thread_ts'] === undefined ? null : find(channel, args['thread_ts'])
+    if (parent === undefined) return 'thread_not_found'
+    const id = String(messages.total() + 1)
+    const at = clock.now()
+    const ts = `${Math.floor(at / 1_000)}.${id.padStart(6, '0')}`
+    const thread = parent?.ts === undefined ? {} : { threadTs: parent.threadTs ?? parent.ts }
+    messages.add({ ...content, id, channel, receivedAt: at, ts, ...thread })
+    return { channel: idOf(name), ts, message: { type: 'message', ts, text: content.text, ...thread } }
+  }
+
+  function find(channel: string, ts: unknown): SlackMessage | undefined {
+    return messages
+      .items()
+      .find(
+        (message) =>
+          message.channel === channel &&
+          message.ts !== undefined &&
+          message.ts === ts &&
+          !removed.has(message.ts),
+      )
+  }
+
   function nextFault(): SlackFault | null {
     if (fault === null || fault.left <= 0) return null
     fault.left -= 1
@@ -169,11 +234,17 @@ export async function startSlackInbox({
   const listening: AddressInfo | string | null = server.address()
   const bound = typeof listening === 'object' && listening !== null ? listening.port : port
 
+  const origin = `http://${host.includes(':') ? `[${host}]` : host}:${bound}`
+
   return {
     messages,
     webhookUrl(channel) {
-      const name = encodeURIComponent(channel.replace(/^#/, ''))
-      return `http://${host.includes(':') ? `[${host}]` : host}:${bound}/services/T0FLEET/${name}/${token}`
+      return `${origin}/services/T0FLEET/${encodeURIComponent(channel.replace(/^#/, ''))}/${token}`
+    },
+    apiUrl: `${origin}/api/`,
+    apiToken,
+    remove(ts) {
+      removed.add(ts)
     },
     requests: () => requests,
     fail(next, times = Number.POSITIVE_INFINITY) {
@@ -200,6 +271,45 @@ function channelOf({ url = '' }: IncomingMessage): string | null {
   }
 }
 
+type Arguments = Readonly<Record<string, unknown>>
+
+function apiMethodOf({ method, url = '' }: IncomingMessage): string | null {
+  return method === 'POST' ? (/^\/api\/([\w.]+)$/.exec(url)?.[1] ?? null) : null
+}
+
+function bearerOf({ headers }: IncomingMessage): string {
+  return /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1] ?? ''
+}
+
+/** JSON, or a form whose structured fields are JSON. */
+function argumentsOf({ headers }: IncomingMessage, body: string): Arguments | null {
+  try {
+    if (!headers['content-type']?.startsWith('application/x-www-form-urlencoded')) {
+      return asObject(JSON.parse(body))
+    }
+    const fields = [...new URLSearchParams(body)].map(([name, value]) => {
+      const isJson = name === 'blocks' || name === 'attachments'
+      return [name, isJson ? (JSON.parse(value) as unknown) : value] as const
+    })
+    return Object.fromEntries(fields)
+  } catch {
+    return null
+  }
+}
+
+/** The channel without `#`, given by name or id; '' where there is none. */
+function nameOf(args: Arguments | null): string {
+  const channel = args?.['channel']
+  if (typeof channel !== 'string') return ''
+  const inId = /^C0[0-9A-F]+$/.test(channel) ? Buffer.from(channel.slice(2), 'hex').toString('utf8') : null
+  return inId ?? channel.replace(/^#/, '')
+}
+
+/** Any channel has an id, without a list of them. */
+function idOf(name: string): string {
+  return `C0${Buffer.from(name, 'utf8').toString('hex').toUpperCase()}`
+}
+
 /** Null when it is larger than any message may be. */
 async function readBody(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
@@ -208,9 +318,9 @@ async function readBody(request: IncomingMessage): Promise<string | null> {
     const bytes = Buffer.from(chunk)
     size += bytes.length
     // The rest is read and forgotten, so that the answer gets through.
-    if (size <= limits.body) chunks.push(bytes)
+    if (size <= longestBody) chunks.push(bytes)
   }
-  return size > limits.body ? null : Buffer.concat(chunks).toString('utf8')
+  return size > longestBody ? null : Buffer.concat(chunks).toString('utf8')
 }
 
 /** JSON, or a form with the JSON in its field `payload`: webhooks take both. */
@@ -221,95 +331,4 @@ function payloadOf({ headers }: IncomingMessage, body: string): Readonly<Record<
   } catch {
     return null
   }
-}
-
-type Content = Pick<SlackMessage, 'text' | 'blocks' | 'attachments'>
-
-/** The message, or Slack's word for what is wrong with it. */
-function decodeMessage(payload: Readonly<Record<string, unknown>>): Content | string {
-  const { text = '', blocks = [], attachments = [] } = payload
-  if (typeof text !== 'string') return 'invalid_payload'
-  if (!Array.isArray(blocks)) return 'invalid_blocks_format'
-  if (!Array.isArray(attachments)) return 'invalid_attachments'
-  if (attachments.length > limits.attachments) return 'too_many_attachments'
-  if (text === '' && blocks.length === 0 && attachments.length === 0) return 'no_text'
-  const decoded = decodeBlocks(blocks)
-  if (decoded === null) return 'invalid_blocks'
-  const decodedAttachments: Content['attachments'][number][] = []
-  for (const attachment of attachments) {
-    const { color, text: words, blocks: inner = [] } = asObject(attachment) ?? {}
-    const innerBlocks = Array.isArray(inner) ? decodeBlocks(inner) : null
-    if (innerBlocks === null) return 'invalid_attachments'
-    decodedAttachments.push({
-      color: typeof color === 'string' && /^#[0-9a-f]{6}$/i.test(color) ? color : null,
-      text: typeof words === 'string' ? words : '',
-      blocks: innerBlocks,
-    })
-  }
-  const all = [decoded, ...decodedAttachments.map((attachment) => attachment.blocks)].flat()
-  if (all.length > limits.blocks) return 'invalid_blocks'
-  if (textLength(all) > limits.allBlocks) return 'msg_blocks_too_long'
-  return { text: text.slice(0, limits.text), blocks: decoded, attachments: decodedAttachments }
-}
-
-function decodeBlocks(blocks: readonly unknown[]): SlackBlock[] | null {
-  const decoded = blocks.map(decodeBlock)
-  const good = decoded.filter((block) => block !== null)
-  return good.length === decoded.length ? good : null
-}
-
-function decodeBlock(value: unknown): SlackBlock | null {
-  const block = asObject(value)
-  if (block === null) return null
-  const id = block['block_id'] ?? ''
-  if (typeof id !== 'string' || id.length > limits.blockId) return null
-  switch (block['type']) {
-    case 'header': {
-      const text = decodeText(block['text'], limits.header)
-      return text?.type === 'plain_text' ? { type: 'header', text } : null
-    }
-    case 'section': {
-      const text = block['text'] === undefined ? null : decodeText(block['text'], limits.sectionText)
-      const fields =
-        block['fields'] === undefined ? [] : decodeTexts(block['fields'], limits.fields, limits.field)
-      if (fields === null || (block['text'] !== undefined && text === null)) return null
-      return text === null && fields.length === 0 ? null : { type: 'section', text, fields }
-    }
-    case 'context': {
-      const elements = decodeTexts(block['elements'], limits.contextElements, limits.contextText)
-      return elements === null || elements.length === 0 ? null : { type: 'context', elements }
-    }
-    case 'divider':
-      return { type: 'divider' }
-    default:
-      return null
-  }
-}
-
-function decodeTexts(value: unknown, most: number, longest: number): SlackText[] | null {
-  if (!Array.isArray(value) || value.length > most) return null
-  const texts = value.map((text: unknown) => decodeText(text, longest)).filter((text) => text !== null)
-  return texts.length === value.length ? texts : null
-}
-
-function decodeText(value: unknown, longest: number): SlackText | null {
-  const { type, text } = asObject(value) ?? {}
-  if ((type !== 'plain_text' && type !== 'mrkdwn') || typeof text !== 'string') return null
-  return text.length >= 1 && text.length <= longest ? { type, text } : null
-}
-
-function textLength(blocks: readonly SlackBlock[]): number {
-  return blocks
-    .flatMap((block) => {
-      if (block.type === 'divider') return []
-      if (block.type === 'context') return block.elements
-      return block.type === 'header'
-        ? [block.text]
-        : [...(block.text === null ? [] : [block.text]), ...block.fields]
-    })
-    .reduce((length, { text }) => length + text.length, 0)
-}
-
-function asObject(value: unknown): Readonly<Record<string, unknown>> | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null
 }
