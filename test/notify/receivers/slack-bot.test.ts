@@ -226,6 +226,21 @@ describe('the Slack bot', () => {
     expect(refusals).toEqual([])
   })
 
+  it('ends a reply between lines when the devices’ data are long', async () => {
+    const receiverData = data(await send({}))
+    const long = '&'.repeat(2_000)
+    const affected = { externalUserId: long, name: long, email: long, model: long }
+    const resolved = [1, 2, 3, 4, 5].map((n) =>
+      resolvedAlert(n, { affected, annotations: { summary: `${n}${long}` } }),
+    )
+    await send({ reason: 'some resolved', resolved }, { receiverData })
+    const [reply] = replies()
+    expect(reply?.text.length).toBeGreaterThan(1_000)
+    expect(reply?.text.length).toBeLessThanOrEqual(3_900)
+    expect(reply?.text).not.toMatch(/&(?!amp;)/)
+    expect(refusals).toEqual([])
+  })
+
   it('says in Slack’s words what has to be changed', async () => {
     expect(await bot({ channel: '#gone' }).send(sampleNotification(), sampleContext())).toEqual({
       kind: 'permanent',
