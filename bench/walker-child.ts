@@ -81,6 +81,7 @@ async function openService({ url, organizationId }: Target): Promise<{ walk: Wal
   let users = 0
   const app = await createApp(config, {
     rules,
+    version: 'bench',
     clock: systemClock,
     logger: createLogger({ level: 'error', destination: process.stderr }),
     metrics: createMetrics({

@@ -38,8 +38,8 @@ export interface AppDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly version: string
-  /** For a reload: reads what `config` and `rules` came from. */
-  readonly loadAnew: LoadAnew
+  /** For a reload: reads what `config` and `rules` came from. Absent: they came from no file. */
+  readonly loadAnew?: LoadAnew
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void
 }
 
@@ -220,9 +220,9 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       logger.info({}, 'Configuration and rules were read anew')
     }
 
-    async function reloadFrom(load: LoadAnew): Promise<ReloadOutcome> {
+    async function reloadAnew(): Promise<ReloadOutcome> {
       try {
-        await reload(await load())
+        await reload((await deps.loadAnew?.()) ?? current)
         return { ok: true }
       } catch (error) {
         metrics.configLoaded({ successful: false, at: clock.now() })
@@ -246,7 +246,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         readDevice,
         readUser,
       },
-      reload: () => reloadFrom(deps.loadAnew),
+      reload: reloadAnew,
       version: deps.version,
       signal: closing.signal,
     })
@@ -299,7 +299,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       deliver: (signal) => dispatcher.run(signal),
       delivery: () => dispatcher.status(),
       alerts: () => book.all(),
-      reload: () => reloadFrom(deps.loadAnew),
+      reload: reloadAnew,
       close: () => releases.disposeAsync(),
     }
   } catch (error) {

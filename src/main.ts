@@ -33,6 +33,10 @@ process.exitCode = await runCommand(process.argv.slice(2), {
   nodeVersion: process.version,
   clock: systemClock,
   signal: stop.signal,
+  onReload(listener) {
+    process.on('SIGHUP', listener)
+    return () => process.off('SIGHUP', listener)
+  },
   print: (line) => process.stdout.write(`${line}\n`),
   printError: (line) => process.stderr.write(`${line}\n`),
   terminal: process.stdout.isTTY

@@ -8,6 +8,8 @@ export interface CliContext {
   readonly clock: Clock
   /** Aborts when the person or the system wants the command to end. */
   readonly signal: AbortSignal
+  /** Calls the listener when the system asks for the configuration to be read anew; returns how to end that. */
+  readonly onReload: (listener: () => void) => () => void
   readonly print: (line: string) => void
   readonly printError: (line: string) => void
   /** For progress; null when the output is not read by a person. */

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createAdaptorServer } from '@hono/node-server'
+import packageJson from '../../package.json' with { type: 'json' }
 import { createApp } from '../app.ts'
 import { type Clock, createClock } from '../clock.ts'
 import { parseConfig } from '../config.ts'
@@ -85,6 +86,7 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const { rules } = await loadRuleFiles(config.ruleFiles)
     const app = await createApp(config, {
       rules,
+      version: packageJson.version,
       clock,
       // What goes wrong is for the screen; what goes well is in the inbox.
       logger: createLogger({ level: 'error', destination: context.logDestination }),

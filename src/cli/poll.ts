@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Alert } from '../alerts/alert.ts'
+import packageJson from '../../package.json' with { type: 'json' }
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { CliContext, ExitCode } from './context.ts'
@@ -31,6 +32,7 @@ export async function poll(options: PollOptions, context: CliContext): Promise<E
   const progress = createProgress(context)
   const app = await createApp(scratch === null ? config : dryConfig(config, scratch), {
     rules,
+    version: packageJson.version,
     clock: context.clock,
     logger: createPlainLogger((line) => {
       progress.end()

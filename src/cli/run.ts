@@ -16,15 +16,19 @@ export async function run({ config: file }: { config: string }, context: CliCont
   const { version } = packageJson
   const app = await createApp(config, {
     rules,
+    version,
+    loadAnew: () => load(file, context),
     clock: context.clock,
     logger,
     metrics: serviceMetrics(context),
   })
+  const stopReloading = context.onReload(() => void app.reload())
   try {
     await app.run(context.signal, (url) => logger.info({ version, url }, 'Fleetwarden runs'))
     logger.info({}, 'Fleetwarden ends')
     return 0
   } finally {
+    stopReloading()
     await app.close()
   }
 }

@@ -14,6 +14,7 @@ it('brings whoever follows the link of a message back to the inbox, where it res
       nodeVersion: process.version,
       clock: systemClock,
       signal: stop.signal,
+      onReload: () => () => {},
       print,
       printError: print,
       terminal: null,

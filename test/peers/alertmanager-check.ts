@@ -222,6 +222,7 @@ async function playToFleetwarden({
     clock,
     moreUrl: () => null,
     onLayoutRefused() {},
+    onTemplateFailure() {},
   })
   let ids = 0
   const service = await openAlerting({

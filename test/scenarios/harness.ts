@@ -193,6 +193,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     })
     const app = await createApp(config, {
       rules: (await loadRuleFiles(config.ruleFiles)).rules,
+      version: 'test',
       clock,
       logger: createLogger({ level: 'debug', destination: { write: (line) => logs.push(parsedLine(line)) } }),
       metrics,

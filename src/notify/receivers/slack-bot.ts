@@ -208,6 +208,7 @@ const beginsAnew: Readonly<Record<NotificationReason, boolean>> = {
   'all resolved': false,
   repeat: false,
   'silence ended': false,
+  flapping: false,
   'resolved while silenced': false,
   'acknowledged reminder': false,
 }
