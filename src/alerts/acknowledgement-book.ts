@@ -151,8 +151,8 @@ function check(
   }
   if (maxDurationMs !== null && until - at > maxDurationMs) {
     throw new AcknowledgementError(
-      `an acknowledgement may last ${formatDuration(maxDurationMs)}, not ${formatDuration(until - at)}: ` +
-        `let it end by ${instant(at + maxDurationMs)}`,
+      `an acknowledgement may last ${formatDuration(maxDurationMs)}: let it end by ` +
+        `${instant(at + maxDurationMs)}, not at ${instant(until)}`,
     )
   }
 }

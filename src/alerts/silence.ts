@@ -152,8 +152,8 @@ export function checkDuration(
 ): void {
   if (maxDurationMs === null || endsAt - startsAt <= maxDurationMs) return
   throw invalid(
-    `a silence may last ${formatDuration(maxDurationMs)}, not ${formatDuration(endsAt - startsAt)}: ` +
-      `let it end by ${instant(startsAt + maxDurationMs)}`,
+    `a silence may last ${formatDuration(maxDurationMs)}: let it end by ` +
+      `${instant(startsAt + maxDurationMs)}, not at ${instant(endsAt)}`,
   )
 }
 

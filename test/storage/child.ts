@@ -1,11 +1,12 @@
 // A process of its own that writes to the database at argv[2], for the tests of sqlite.test.ts.
 // argv[3]: `keep` has it open until standard input ends; `write` saves batches without end and prints the number
-// of each as soon as it is committed; `grow` saves until it fails and prints the kind of failure.
+// of each as soon as it is committed; `silence` does so with silences, each batch in the
+// place of the one before; `grow` saves until it fails and prints the kind of failure.
 
 import process from 'node:process'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { StorageError } from '../../src/storage/storage.ts'
-import { alertsFixture } from './fixtures.ts'
+import { alertsFixture, silenceFixture } from './fixtures.ts'
 
 const [path = '', task] = process.argv.slice(2)
 const storage = await openSqlite({ path, lockTimeoutMs: 0 })
@@ -19,6 +20,12 @@ async function saveBatch(batch: number): Promise<void> {
   await storage.saveAlerts({ upserts, deletedKeys: [] })
 }
 
+async function replaceSilences(batch: number): Promise<void> {
+  const ids = (of: number) => Array.from({ length: 700 }, (_, i) => `${of}/${i}`)
+  const upserts = ids(batch).map((id) => silenceFixture({ id, comment: String(batch) }))
+  await storage.saveSilences({ upserts, deletedIds: ids(batch - 1) })
+}
+
 switch (task) {
   case 'keep':
     process.stdout.write('open\n')
@@ -30,6 +37,11 @@ switch (task) {
   case 'write':
     for (let batch = 0; ; batch += 1) {
       await saveBatch(batch)
+      process.stdout.write(`${batch}\n`)
+    }
+  case 'silence':
+    for (let batch = 0; ; batch += 1) {
+      await replaceSilences(batch)
       process.stdout.write(`${batch}\n`)
     }
   case 'grow':

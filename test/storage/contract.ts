@@ -4,11 +4,12 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Alert, Subject } from '../../src/alerts/alert.ts'
+import type { Acknowledgement, StoredSilence } from '../../src/alerts/silence.ts'
 import type { WalkState } from '../../src/alerts/walk-store.ts'
 import { deviceTypes } from '../../src/fleet/device.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
-import { alertFixture, alertsFixture } from './fixtures.ts'
+import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
 
 export interface TestDatabase {
   /** Opens the database, the same each time, which is empty at first. */
@@ -95,6 +96,45 @@ const alerts: fc.Arbitrary<Alert> = fc.record({
   flappingSince: fc.option(instant),
 })
 
+const silences: fc.Arbitrary<StoredSilence> = fc.record({
+  id: anyText,
+  matchers: fc.array(
+    fc.record({ name: anyText, operator: fc.constantFrom('=', '!=', '=~', '!~'), value: anyText }),
+    { maxLength: 3 },
+  ),
+  startsAt: instant,
+  endsAt: instant,
+  updatedAt: instant,
+  createdBy: anyText,
+  comment: anyText,
+  annotations: labels,
+  expiry: fc.option(
+    fc.oneof(
+      fc.constant({ kind: 'resolved' as const }),
+      fc.record({ kind: fc.constant('unmatched' as const), forMs: fc.nat() }),
+    ),
+  ),
+  remindedAt: fc.option(instant),
+  lastMatchedAt: fc.option(instant),
+  unmatchedSince: fc.option(instant),
+})
+const acknowledgements: fc.Arbitrary<Acknowledgement> = fc.record({
+  fingerprint: anyText,
+  episode: anyText,
+  by: anyText,
+  comment: anyText,
+  at: instant,
+  until: fc.option(instant),
+})
+const acknowledgement: Acknowledgement = {
+  fingerprint: 'f1',
+  episode: 'e1',
+  by: 'ann',
+  comment: '',
+  at: 1,
+  until: null,
+}
+
 export function describeStorage(name: string, createDatabase: () => Promise<TestDatabase>): void {
   describe(`storage in ${name}`, () => {
     let database: TestDatabase
@@ -120,6 +160,8 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
       expect(await storage.loadDedupEntries()).toEqual([])
       expect(await storage.loadOutbox()).toEqual([])
       expect(await storage.loadWalkState()).toBeNull()
+      expect(await storage.loadSilences()).toEqual([])
+      expect(await storage.loadAcknowledgements()).toEqual([])
     })
 
     describe('alerts', () => {
@@ -349,6 +391,93 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
       expect(await storage.loadDedupEntries()).toEqual([told, other])
     })
 
+    describe('silences', () => {
+      it('come back after a restart with every field as it was', async () => {
+        await fc.assert(
+          fc.asyncProperty(
+            fc.uniqueArray(silences, { selector: (silence) => silence.id, maxLength: 5 }),
+            async (written) => {
+              const deletedIds = (await storage.loadSilences()).map((silence) => silence.id)
+              await storage.saveSilences({ upserts: written, deletedIds })
+              await reopen()
+              expect(byId(await storage.loadSilences())).toEqual(byId(written))
+            },
+          ),
+          { numRuns: 20 },
+        )
+      })
+
+      it('are replaced under the same id, and go when their ids are deleted', async () => {
+        const first = silenceFixture({ id: 's1', expiry: { kind: 'resolved' }, lastMatchedAt: 4 })
+        const second = silenceFixture({ id: 's2' })
+        await storage.saveSilences({ upserts: [first, second], deletedIds: [] })
+        const changed = silenceFixture({
+          id: 's1',
+          matchers: [{ name: 'b', operator: '!=', value: '' }],
+          startsAt: 11,
+          endsAt: 12,
+          updatedAt: 13,
+          createdBy: 'bob',
+          comment: 'other',
+          annotations: { a: 'b' },
+          expiry: null,
+          remindedAt: 14,
+          lastMatchedAt: null,
+          unmatchedSince: 15,
+        })
+        await storage.saveSilences({ upserts: [changed], deletedIds: ['s2', 'no such id'] })
+        expect(await storage.loadSilences()).toEqual([changed])
+      })
+
+      it('are saved all or none, and a failure is followed by saves that work', async () => {
+        const kept = silenceFixture({ id: 'kept' })
+        await storage.saveSilences({ upserts: [kept], deletedIds: [] })
+        const many = Array.from({ length: 1_200 }, (_, i) => silenceFixture({ id: `s${i}` }))
+        const bad = silenceFixture({ id: 'bad', endsAt: null as unknown as number })
+        await expect(
+          storage.saveSilences({ upserts: [...many, bad], deletedIds: ['kept'] }),
+        ).rejects.toMatchObject({ name: 'StorageError', kind: 'internal' })
+        expect(await storage.loadSilences()).toEqual([kept])
+        await storage.saveSilences({ upserts: many, deletedIds: ['kept'] })
+        expect(await storage.loadSilences()).toHaveLength(1_200)
+      })
+    })
+
+    describe('acknowledgements', () => {
+      it('come back after a restart with every field as it was', async () => {
+        await fc.assert(
+          fc.asyncProperty(
+            fc.uniqueArray(acknowledgements, { selector: (one) => one.fingerprint, maxLength: 5 }),
+            async (written) => {
+              const known = (await storage.loadAcknowledgements()).map((one) => one.fingerprint)
+              await storage.saveAcknowledgements({ upserts: written, deletedFingerprints: known })
+              await reopen()
+              expect(byFingerprint(await storage.loadAcknowledgements())).toEqual(byFingerprint(written))
+            },
+          ),
+          { numRuns: 20 },
+        )
+      })
+
+      it('are replaced for the same alert, and go when they are deleted', async () => {
+        const other = { ...acknowledgement, fingerprint: 'f2' }
+        await storage.saveAcknowledgements({ upserts: [acknowledgement, other], deletedFingerprints: [] })
+        const changed = { fingerprint: 'f1', episode: 'e2', by: 'bob', comment: 'c', at: 2, until: 3 }
+        await storage.saveAcknowledgements({ upserts: [changed], deletedFingerprints: ['f2', 'none'] })
+        expect(await storage.loadAcknowledgements()).toEqual([changed])
+      })
+
+      it('are saved all or none', async () => {
+        await storage.saveAcknowledgements({ upserts: [acknowledgement], deletedFingerprints: [] })
+        const good = { ...acknowledgement, fingerprint: 'f2' }
+        const bad = { ...acknowledgement, fingerprint: 'f3', at: null as unknown as number }
+        await expect(
+          storage.saveAcknowledgements({ upserts: [good, bad], deletedFingerprints: ['f1'] }),
+        ).rejects.toMatchObject({ name: 'StorageError', kind: 'internal' })
+        expect(await storage.loadAcknowledgements()).toEqual([acknowledgement])
+      })
+    })
+
     it('keeps the last walk, and only that one', async () => {
       await storage.saveWalkState({ ...walkState, failedInARow: 0 })
       await storage.saveWalkState(walkState)
@@ -387,4 +516,12 @@ const walkState: WalkState = {
 
 function byKey(list: readonly Alert[]): Alert[] {
   return [...list].sort((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+function byId(list: readonly StoredSilence[]): StoredSilence[] {
+  return [...list].sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+function byFingerprint(list: readonly Acknowledgement[]): Acknowledgement[] {
+  return [...list].sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1))
 }

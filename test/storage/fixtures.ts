@@ -1,6 +1,7 @@
 // Apart from contract.ts, so that a child process need not load the test runner.
 
 import type { Alert } from '../../src/alerts/alert.ts'
+import type { StoredSilence } from '../../src/alerts/silence.ts'
 
 export function alertFixture(change: Partial<Alert> = {}): Alert {
   const subject = change.subject ?? {
@@ -44,4 +45,22 @@ export function alertsFixture(n: number, change: Partial<Alert> = {}): Alert[] {
       ...change,
     }),
   )
+}
+
+export function silenceFixture(change: Partial<StoredSilence> = {}): StoredSilence {
+  return {
+    id: '0c3a1d6e-5b0f-4d0e-9a53-0d6f5f3f1a11',
+    matchers: [{ name: 'device_id', operator: '=', value: '17' }],
+    startsAt: 1_764_000_000_000,
+    endsAt: 1_764_003_600_000,
+    updatedAt: 1_764_000_000_000,
+    createdBy: 'ann',
+    comment: 'on it',
+    annotations: {},
+    expiry: null,
+    remindedAt: null,
+    lastMatchedAt: null,
+    unmatchedSince: null,
+    ...change,
+  }
 }

@@ -24,7 +24,8 @@ import type { LogFields } from '../../src/logger.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { describeStorage } from './contract.ts'
-import { alertFixture, alertsFixture } from './fixtures.ts'
+import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
+import { createFirstDatabase } from './schema-1.ts'
 
 describeStorage('SQLite', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'fleetwarden-'))
@@ -160,6 +161,96 @@ describe('the SQLite file', () => {
     }
   })
 
+  it('keeps either the old silences or the new ones, whole, when the process is killed in between', async () => {
+    const child = startChild('silence')
+    let committed = -1
+    for await (const line of createInterface({ input: child.stdout! })) {
+      committed = Number(line)
+      if (committed === 4) child.kill('SIGKILL')
+    }
+    const silences = await (await openIt()).loadSilences()
+    expect(silences).toHaveLength(700)
+    expect(new Set(silences.map(({ comment }) => comment)).size).toBe(1)
+    expect(Number(silences[0]!.comment)).toBeGreaterThanOrEqual(committed)
+  })
+
+  describe('of the first release', () => {
+    it('keeps all it holds when it is opened, and takes what is new', async () => {
+      createFirstDatabase(path)
+      // The second time it is as any other.
+      for (let round = 0; round < 2; round += 1) {
+        const opened = await openIt()
+        expect(await opened.loadAlerts()).toMatchObject([
+          {
+            key: 'rule\nuser/7',
+            fingerprint: 'f1',
+            ruleId: 'rule',
+            definition: 'd1',
+            subject: { kind: 'user', userId: '7' },
+            labels: { alertname: 'Lost' },
+            annotations: { summary: 's' },
+            affected: { externalUserId: 'C-1', name: null, email: null, model: null },
+            state: 'firing',
+            episode: 'e1',
+            activeAt: 1000.5,
+            firedAt: 2000,
+            keepFiringSince: null,
+            resolvedAt: null,
+            resolvedReason: null,
+            noData: null,
+            deletedSeen: 0,
+            evaluatedAt: 3000,
+            settled: false,
+          },
+        ])
+        expect(await opened.loadGroupTimers()).toEqual([{ groupKey: 'g', nextFlushAt: 5000, flushed: true }])
+        expect(await opened.loadDedupEntries()).toEqual([
+          {
+            groupKey: 'g',
+            integrationKey: 'on-call/slack/0',
+            at: 4000,
+            firing: ['f1'],
+            resolved: [],
+            silenced: [],
+            receiverData: null,
+          },
+        ])
+        expect(await opened.loadOutbox()).toEqual([
+          {
+            groupKey: 'g',
+            integrationKey: 'on-call/email/0',
+            reason: 'repeat',
+            at: 4000,
+            firstDecidedAt: 3500,
+            firing: ['f1'],
+            resolved: ['f2'],
+            delivered: ['a@example.com'],
+            attempts: 2,
+            nextAttemptAt: 4500,
+            receiverData: null,
+          },
+        ])
+        expect(await opened.loadWalkState()).toMatchObject({ failedInARow: 3, aliveAt: 9 })
+        await opened.saveSilences({ upserts: [silenceFixture()], deletedIds: [] })
+        expect(await opened.loadSilences()).toEqual([silenceFixture()])
+        await opened.close()
+      }
+    })
+
+    it('is left as it was when the upgrade fails half-way', async () => {
+      createFirstDatabase(path)
+      const db = new DatabaseSync(path)
+      // The second table of the step is in the way.
+      db.exec('CREATE TABLE acknowledgement (x)')
+      db.close()
+      await expect(openSqlite({ path })).rejects.toMatchObject({ name: 'StorageError', kind: 'internal' })
+      const after = new DatabaseSync(path)
+      expect(after.prepare('PRAGMA user_version').get()).toMatchObject({ user_version: 1 })
+      expect(after.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'silence'").get()).toBeUndefined()
+      after.close()
+    })
+  })
+
   describe('that may not grow', () => {
     it('refuses a save whole as full, keeps what it had, and takes the next one that fits', async () => {
       const storage = await openIt({ maximumBytes: 400_000 })
@@ -231,7 +322,9 @@ describe('the SQLite file', () => {
       const before = readFileSync(path)
       await expect(openSqlite({ path })).rejects.toMatchObject({
         kind: 'newer_schema',
-        message: `${path} was written by a newer Fleetwarden (schema 99, this one knows 2): start that version again, or name another file in storage.url`,
+        message: expect.stringMatching(
+          /^\S+fleet\.db was written by a newer Fleetwarden \(schema 99, this one knows \d+\): start that version again, or name another file in storage\.url$/,
+        ),
       })
       expect(readFileSync(path).equals(before)).toBe(true)
     })
@@ -338,6 +431,24 @@ describe('the SQLite file', () => {
         ],
       ])
     })
+  })
+
+  it('is opened without the one silence that cannot be read, which is logged', async () => {
+    const storage = await openIt()
+    const upserts = ['s1', 's2'].map((id) => silenceFixture({ id }))
+    await storage.saveSilences({ upserts, deletedIds: [] })
+    await storage.close()
+    const db = new DatabaseSync(path)
+    db.exec("UPDATE silence SET matchers = '[' WHERE id = 's1'")
+    db.close()
+    const logged: [LogFields, string][] = []
+    const ignore = () => undefined
+    const error = (fields: LogFields, text: string) => void logged.push([fields, text])
+    const again = await openIt({ logger: { debug: ignore, info: ignore, warn: ignore, error } })
+    expect(await again.loadSilences()).toEqual([silenceFixture({ id: 's2' })])
+    expect(logged).toEqual([
+      [{ error: expect.any(SyntaxError), id: 's1' }, 'A stored silence could not be read and is left out'],
+    ])
   })
 
   it('leaves nothing but itself behind when it is closed', async () => {
