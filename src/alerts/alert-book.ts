@@ -228,7 +228,7 @@ export async function openAlertBook(
     activeOn: saved.activeOn,
     activeByUser: () => saved.activeByUser.values(),
     get: (key) => visible(current(key)),
-    byFingerprint: (print) => saved.byFingerprint.get(print),
+    byFingerprint: saved.byFingerprint,
     all: () => saved.byKey.values(),
     size: () => saved.byKey.size,
     rememberedCount: () => rememberedFlips.size,
@@ -250,7 +250,7 @@ export async function openAlertBook(
       for (const alert of saved.byKey.values()) {
         if (alert.resolvedAt === null || now - alert.resolvedAt < retentionMs) continue
         // Another alert has taken over its label set, and with it what receivers know of it.
-        const replaced = saved.byFingerprint.get(alert.fingerprint) !== alert
+        const replaced = saved.byFingerprint(alert.fingerprint) !== alert
         if ((alert.settled || replaced) && current(alert.key) === alert)
           change(alert.key, rememberedOrGone(alert, now))
       }
@@ -289,7 +289,8 @@ function isActive(alert: Alert | undefined): boolean {
 /** The alerts under everything by which they are looked up. */
 function createIndex() {
   const byKey = new Map<string, Alert>()
-  const byFingerprint = new Map<string, Alert>()
+  // Made when it is first asked for: at a start with many alerts the first request need not wait for it.
+  let byFingerprint: Map<string, Alert> | null = null
   // A user has few alerts, so they are searched: a map for each device would take more than its alerts.
   const activeByUser = new Map<string, Alert[]>()
   const activeByGroup = new Map<string, Alert[]>()
@@ -301,11 +302,23 @@ function createIndex() {
       : { alerts: activeByUser, owner: subject.userId }
   }
 
+  /** Under one fingerprint the alert that is active, if any is. */
+  function addFingerprint(prints: Map<string, Alert>, alert: Alert): void {
+    if (isActive(alert) || !prints.has(alert.fingerprint)) prints.set(alert.fingerprint, alert)
+  }
+
   return {
     byKey: byKey as ReadonlyMap<string, Alert>,
-    byFingerprint: byFingerprint as ReadonlyMap<string, Alert>,
     activeByUser: activeByUser as ReadonlyMap<string, readonly Alert[]>,
     activeByRule: activeByRule as ReadonlyMap<string, number>,
+
+    byFingerprint(print: string): Alert | undefined {
+      if (byFingerprint === null) {
+        byFingerprint = new Map()
+        for (const alert of byKey.values()) addFingerprint(byFingerprint, alert)
+      }
+      return byFingerprint.get(print)
+    },
 
     activeOn(subject: Subject): readonly Alert[] {
       if (subject.kind === 'fleet') return activeByGroup.get(subject.group) ?? none
@@ -315,9 +328,8 @@ function createIndex() {
 
     add(alert: Alert): void {
       byKey.set(alert.key, alert)
-      const active = isActive(alert)
-      if (active || !byFingerprint.has(alert.fingerprint)) byFingerprint.set(alert.fingerprint, alert)
-      if (!active) return
+      if (byFingerprint !== null) addFingerprint(byFingerprint, alert)
+      if (!isActive(alert)) return
       const { alerts, owner } = owned(alert)
       const others = alerts.get(owner)
       if (others === undefined) alerts.set(owner, [alert])
@@ -327,7 +339,7 @@ function createIndex() {
 
     remove(alert: Alert): void {
       byKey.delete(alert.key)
-      if (byFingerprint.get(alert.fingerprint) === alert) byFingerprint.delete(alert.fingerprint)
+      if (byFingerprint?.get(alert.fingerprint) === alert) byFingerprint.delete(alert.fingerprint)
       if (alert.state === 'resolved') return
       const { alerts, owner } = owned(alert)
       const left = (alerts.get(owner) ?? none).filter((other) => other !== alert)

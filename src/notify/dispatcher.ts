@@ -133,7 +133,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   const unsaved: DedupEntry[] = []
 
   for (const integration of options.integrations) addLane(integration)
-  for (const alert of book.all()) if (belongsToGroups(alert)) groups.place(alert)
+  gather(groups)
   book.subscribe(alertsChanged)
   for (const row of await store.loadOutbox()) {
     // It may have been on its way when the last run ended.
@@ -144,9 +144,23 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   // ---- groups
 
+  function gather(into: Groups): void {
+    for (const alert of book.all()) {
+      if (isFiring(alert) || (alert.state === 'resolved' && !alert.settled)) into.place(alert)
+      else if (alert.state === 'pending' && isToldAsFiring(alert)) into.place(asEnded(alert))
+    }
+  }
+
+  /** A pending alert whose last episode ended, and that nobody was told before the service ended, too. */
+  function isToldAsFiring({ labels, fingerprint }: Alert): boolean {
+    return router.routesFor(labels).some((route) => told.isFiring(router.groupOf(labels, route).key, fingerprint))
+  }
+
   /** What a change leads to is told at its groups' next ticks. */
   function alertsChanged(transitions: readonly Transition[]): void {
     for (const { before, after } of transitions) {
+      // The end of its last episode may still be to be told: until it fires again, that stays.
+      if (after?.state === 'pending' || (after === undefined && before?.state === 'pending')) continue
       if (after === undefined || after.settled) {
         if (before !== undefined) groups.remove(before)
       } else if (isFiring(after)) groups.place(after)
@@ -521,7 +535,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     router = delivery.router
     policy = delivery.policy
     groups = createGroups(router, before.groups.timers())
-    for (const alert of book.all()) if (belongsToGroups(alert)) groups.place(alert)
+    gather(groups)
 
     lanes = new Map()
     for (const integration of delivery.integrations) {
@@ -610,7 +624,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   }
 }
 
-/** Firing, or resolved and not told to everybody yet. */
-function belongsToGroups(alert: Alert): boolean {
-  return isFiring(alert) || (alert.state === 'resolved' && !alert.settled)
+/** The episode before this one, as far as it is still known: it ended before the condition held again. */
+function asEnded(alert: Alert): Alert {
+  return { ...alert, state: 'resolved', resolvedAt: alert.activeAt, resolvedReason: 'condition' }
 }

@@ -11,6 +11,7 @@
 
 import { createAlarm } from '../alarm.ts'
 import type { Clock } from '../clock.ts'
+import { createWaitingLine } from './waiting-line.ts'
 
 interface BreakerOptions {
   readonly clock: Clock
@@ -33,11 +34,6 @@ export interface Breaker {
   isOpen(): boolean
 }
 
-interface Waiter {
-  readonly settle: (pass: Pass | 'refused') => void
-  readonly fail: (reason: unknown) => void
-}
-
 const windowSize = 32
 const windowMs = 60_000
 const fewestRequests = 10
@@ -52,62 +48,45 @@ export function createBreaker({ clock, patienceMs, lifetime }: BreakerOptions): 
   const recent: { at: number; isFailure: boolean; subject: string }[] = []
   let next = 0
   let open: { readonly since: number; until: number; pauseMs: number; isProbing: boolean } | null = null
-  const waiters: Waiter[] = []
+  const waiting = createWaitingLine<Pass | 'refused'>()
   const alarm = createAlarm(clock)
   let isTending = false
 
   function enter(signal: AbortSignal): Pass | 'refused' | Promise<Pass | 'refused'> {
     if (open === null) return 'normal'
     const now = clock.monotonic()
-    if (!open.isProbing && waiters.length === 0 && now >= open.until) {
+    if (!open.isProbing && waiting.length === 0 && now >= open.until) {
       open.isProbing = true
       return 'probe'
     }
     if (now - open.since >= patienceMs && (open.isProbing || now < open.until)) return 'refused'
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
-      const waiter: Waiter = {
-        settle: (pass) => {
-          signal.removeEventListener('abort', onAbort)
-          resolve(pass)
-        },
-        fail: (reason) => {
-          signal.removeEventListener('abort', onAbort)
-          reject(reason)
-        },
-      }
-      const onAbort = () => {
-        waiters.splice(waiters.indexOf(waiter), 1)
-        reject(signal.reason)
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
-      waiters.push(waiter)
-      if (!isTending) void tend()
-    })
+    const passed = waiting.join(signal)
+    if (!isTending) void tend()
+    return passed
   }
 
   /** Gives those who wait what they wait for: the probe's turn, a closed breaker, or a refusal. */
   async function tend(): Promise<void> {
     isTending = true
-    while (waiters.length > 0 && !lifetime.aborted) {
+    while (waiting.length > 0 && !lifetime.aborted) {
       const now = clock.monotonic()
       if (open === null) {
-        for (const waiter of waiters.splice(0)) waiter.settle('normal')
+        waiting.serveAll('normal')
         break
       }
       const refuseAt = open.since + patienceMs
       if (!open.isProbing && now >= open.until) {
         open.isProbing = true
-        waiters.shift()?.settle('probe')
+        waiting.serveNext('probe')
       } else if (now >= refuseAt) {
-        for (const waiter of waiters.splice(0)) waiter.settle('refused')
+        waiting.serveAll('refused')
       } else {
         const wakeAt = open.isProbing ? refuseAt : Math.min(open.until, refuseAt)
         await alarm.until(clock.now() + (wakeAt - now), lifetime)
       }
     }
     isTending = false
-    if (lifetime.aborted) for (const waiter of waiters.splice(0)) waiter.fail(lifetime.reason)
+    if (lifetime.aborted) waiting.failAll(lifetime.reason)
   }
 
   function leave(pass: Pass, outcome: 'success' | 'failure' | 'abandoned', subject: string): void {

@@ -7,6 +7,7 @@
 // milliseconds; this is what makes up for it, so that the rate is met and not only approached.
 
 import type { Clock } from '../clock.ts'
+import { createWaitingLine } from './waiting-line.ts'
 
 interface PacerOptions {
   readonly clock: Clock
@@ -32,11 +33,6 @@ export interface Pacer {
   rate(): number
 }
 
-interface Waiter {
-  readonly settle: (isGranted: boolean) => void
-  readonly fail: (reason: unknown) => void
-}
-
 // What is sent exactly at the limit arrives above it whenever the network bunches it up.
 const shareOfLimit = 0.99
 const earlyMs = 40
@@ -59,7 +55,7 @@ const fewestMeasured = 20
 
 export function createPacer({ clock, requestsPerSecond, patienceMs, lifetime }: PacerOptions): Pacer {
   const fullRate = requestsPerSecond * shareOfLimit
-  const waiters: Waiter[] = []
+  const waiting = createWaitingLine<boolean>()
   let isDraining = false
   let dueAt = clock.monotonic()
   let pausedUntil = Number.NEGATIVE_INFINITY
@@ -107,49 +103,32 @@ export function createPacer({ clock, requestsPerSecond, patienceMs, lifetime }: 
   function take(signal: AbortSignal): boolean | Promise<boolean> {
     const now = clock.monotonic()
     if (pausedUntil - now > patienceMs) return false
-    if (waiters.length === 0 && now >= earliest()) {
+    if (waiting.length === 0 && now >= earliest()) {
       grant(now)
       return true
     }
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
-      const waiter: Waiter = {
-        settle: (isGranted) => {
-          signal.removeEventListener('abort', onAbort)
-          resolve(isGranted)
-        },
-        fail: (reason) => {
-          signal.removeEventListener('abort', onAbort)
-          reject(reason)
-        },
-      }
-      const onAbort = () => {
-        waiters.splice(waiters.indexOf(waiter), 1)
-        reject(signal.reason)
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
-      waiters.push(waiter)
-      if (!isDraining) void drain()
-    })
+    const granted = waiting.join(signal)
+    if (!isDraining) void drain()
+    return granted
   }
 
   /** Lets waiters go as they fall due, with one timer for all of them. */
   async function drain(): Promise<void> {
     isDraining = true
     try {
-      while (waiters.length > 0) {
+      while (waiting.length > 0) {
         const now = clock.monotonic()
         if (pausedUntil - now > patienceMs) {
-          for (const waiter of waiters.splice(0)) waiter.settle(false)
+          waiting.serveAll(false)
         } else if (now >= earliest()) {
           grant(now)
-          waiters.shift()?.settle(true)
+          waiting.serveNext(true)
         } else {
           await clock.sleep(earliest() - now, lifetime)
         }
       }
     } catch (reason) {
-      for (const waiter of waiters.splice(0)) waiter.fail(reason)
+      waiting.failAll(reason)
     } finally {
       isDraining = false
     }

@@ -1,6 +1,6 @@
 // Calls to the Partner API, made so that they come through if that is possible at all, and so that
 // a partner in trouble is left alone. A *call* is what a caller wants; it takes one *attempt* or
-// more. Each attempt passes, in this order: the token, the circuit breaker, the pacer, a socket.
+// more. Each attempt passes, in this order: the token, a free socket, the circuit breaker, the pacer.
 //
 //   network error, timeout, 5xx, 408   tried again twice, after a random wait
 //   429                                tried again after Retry-After, and all calls become slower
@@ -10,12 +10,14 @@
 // It knows no field and no path of the API but the token's, and says nothing about devices: every
 // failure is a PartnerError whose kind is the reason why something is unread.
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../secret.ts'
 import { createBreaker, type Pass } from './breaker.ts'
 import { createExchange, isSuccess, type RawAnswer, type RawRequest, type RawStream } from './exchange.ts'
 import { createPacer, retryAfterMs } from './pacer.ts'
 import { PartnerError, statusError } from './partner-error.ts'
+import { createSockets } from './sockets.ts'
 import { createTokenSource, fixedToken, type IssuedToken } from './token.ts'
 
 export type Credentials =
@@ -95,6 +97,8 @@ const longestBackoffMs = 8_000
 // How long a call waits for the end of a pause (an open breaker, a long Retry-After) before it is
 // given up as unread.
 const patienceMs = 60_000
+// undici watches a socket for two turns of the event loop before it uses it again.
+const turnsUntilSent = 2
 const defaultMaximumStreamBytes = 4 * 1_024 ** 3
 const tokenPath = '/oauth2/token/'
 const tokenEndpoint = 'token'
@@ -108,6 +112,19 @@ interface Attempted extends Omit<Call, 'path'> {
 
 type Send<A> = (request: RawRequest, signal: AbortSignal) => Promise<A>
 
+interface Attempt<A> {
+  readonly call: Attempted
+  readonly headers: string[]
+  readonly signal: AbortSignal
+  readonly send: Send<A>
+}
+
+interface AttemptEnd<A> {
+  readonly outcome: A | PartnerError
+  /** The wait that a Retry-After asks for; null without one. */
+  readonly askedMs: number | null
+}
+
 export function createTransport(options: TransportOptions): Transport {
   const { clock, credentials } = options
   const base = new URL(options.baseUrl)
@@ -120,6 +137,8 @@ export function createTransport(options: TransportOptions): Transport {
     maximumAnswerBytes: options.maximumAnswerBytes,
     maximumStreamBytes: options.maximumStreamBytes ?? defaultMaximumStreamBytes,
   })
+  // Taken first, so that what the breaker and the pacer say is of the moment at which a request is sent.
+  const sockets = createSockets({ count: options.concurrency, lifetime: lifetime.signal })
   const shared = { clock, patienceMs, lifetime: lifetime.signal }
   const breaker = createBreaker(shared)
   const pacer = createPacer({ ...shared, requestsPerSecond: options.requestsPerSecond })
@@ -175,7 +194,7 @@ export function createTransport(options: TransportOptions): Transport {
         token = current instanceof Secret ? current : await orAborted(current, signal)
       }
       const headers = token === null ? (fixedHeaders ?? commonHeaders) : bearerHeaders(token)
-      const { outcome, sentAt } = await attempt({ call, headers, signal, send })
+      const { outcome, askedMs } = await attempt({ call, headers, signal, send })
 
       if (outcome instanceof PartnerError) {
         const isPassing = outcome.kind === 'network' || outcome.kind === 'timeout'
@@ -186,16 +205,13 @@ export function createTransport(options: TransportOptions): Transport {
       }
 
       const { status } = outcome
-      const askedMs = isSuccess(status) ? null : retryAfterMs(outcome, clock.now())
       if (status === 429) {
-        pacer.throttled(sentAt, askedMs)
         const waitMs = Math.max(askedMs ?? 0, backoffMs(throttledRetries))
         if (throttledRetries++ >= mostThrottledRetries || waitMs > patienceMs)
           throw statusError(call.endpoint, status, outcome.text)
         await clock.sleep(waitMs, signal)
         continue
       }
-      pacer.accepted()
       if (isSuccess(status)) {
         if (token !== null) tokens.accepted(token)
         return outcome
@@ -211,18 +227,31 @@ export function createTransport(options: TransportOptions): Transport {
     }
   }
 
-  /** One request, past the breaker and the pacer; a failure of the partner's is a value. */
-  async function attempt<A extends RawAnswer>({
+  /** One request when a socket is free for it; a failure of the partner's is a value. */
+  async function attempt<A extends RawAnswer>(attempted: Attempt<A>): Promise<AttemptEnd<A>> {
+    const taken = sockets.take(attempted.signal)
+    if (taken !== true) await taken
+    let isAwaited = false
+    let end: AttemptEnd<A>
+    try {
+      // It may have been stopped between being given the socket and now.
+      attempted.signal.throwIfAborted()
+      end = await attemptOnSocket(attempted)
+    } finally {
+      // A stream goes on and keeps its socket: then the next call waits for it in the pool.
+      isAwaited = sockets.passOn()
+    }
+    // By then the next request is out: the partner works on it while this answer is looked at.
+    if (isAwaited) for (let turn = 0; turn < turnsUntilSent; turn++) await nextTurn()
+    return end
+  }
+
+  async function attemptOnSocket<A extends RawAnswer>({
     call,
     headers,
     signal,
     send,
-  }: {
-    call: Attempted
-    headers: string[]
-    signal: AbortSignal
-    send: Send<A>
-  }): Promise<{ readonly outcome: A | PartnerError; readonly sentAt: number }> {
+  }: Attempt<A>): Promise<AttemptEnd<A>> {
     const { endpoint, body } = call
     const request: RawRequest = {
       endpoint,
@@ -249,7 +278,12 @@ export function createTransport(options: TransportOptions): Transport {
       code: outcome instanceof PartnerError ? outcome.kind : String(outcome.status),
       durationMs: clock.monotonic() - sentAt,
     })
-    return { outcome, sentAt }
+    if (outcome instanceof PartnerError) return { outcome, askedMs: null }
+    const askedMs = isSuccess(outcome.status) ? null : retryAfterMs(outcome, clock.now())
+    // Here, so that the pause that a 429 asks for holds already for who gets the socket next.
+    if (outcome.status === 429) pacer.throttled(sentAt, askedMs)
+    else pacer.accepted()
+    return { outcome, askedMs }
   }
 
   /** Waits for the breaker and the pacer, and for neither if nothing is to be waited for. */

@@ -97,10 +97,15 @@ function connect(path: string): DatabaseSync {
     db.exec('PRAGMA locking_mode = EXCLUSIVE')
     checkOwner(db, path)
     if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600)
+    // Before the first write; a file that is not new stays as it is. Alerts of about a kilobyte fill
+    // pages of 8 KiB better than those of 4, and a start reads them all, twice.
+    db.exec('PRAGMA page_size = 8192')
     markOwner(db)
     db.exec('PRAGMA journal_mode = WAL')
     // After journal_mode, which resets it. FULL: what was committed survives a power cut.
     db.exec('PRAGMA synchronous = FULL')
+    // 4 MiB of log, as SQLite's own 1,000 pages of half the size.
+    db.exec('PRAGMA wal_autocheckpoint = 500')
     db.exec('PRAGMA journal_size_limit = 67108864')
     checkIntegrity(db)
     migrate(db)

@@ -418,20 +418,30 @@ function prepareUpsert(
 
 type Cache<T> = (text: string) => T
 
-/** Makes what a text stands for once, as long as there are not too many different ones. */
+/**
+ * Makes what a text stands for once, as long as there are not too many different ones. Texts are
+ * looked for among those as long as they are: the hash that a map of texts needs reads each to its
+ * end, which for annotations takes longer than their JSON.
+ */
 function createCache<T>(make: (text: string) => T): Cache<T> {
-  const made = new Map<string, T>()
+  const madeByLength = new Map<number, { readonly value: string; readonly result: T }[]>()
   return (value) => {
-    const known = made.get(value)
-    if (known !== undefined) return known
-    if (made.size >= mostCached) made.clear()
+    let made = madeByLength.get(value.length)
+    if (made === undefined) {
+      if (madeByLength.size >= mostLengths) madeByLength.clear()
+      made = []
+      madeByLength.set(value.length, made)
+    }
+    for (const known of made) if (known.value === value) return known.result
+    if (made.length >= mostOfOneLength) made.length = 0
     const result = make(value)
-    made.set(value, result)
+    made.push({ value, result })
     return result
   }
 }
 
-const mostCached = 1_000
+const mostOfOneLength = 32
+const mostLengths = 100
 
 // Each cell is looked at, since a damaged file may hold anything; what the text stands for is ours.
 

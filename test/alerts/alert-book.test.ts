@@ -65,6 +65,32 @@ function observe(
 }
 
 describe('the alert book', () => {
+  it.each(['asked before there are any', 'asked once all is there'])(
+    'finds by its labels the alert that is active, and without one the one that ended: %s',
+    async (when) => {
+      const store = memoryStore()
+      const early = await openAlertBook(store, { downMs: 0 })
+      const print = fingerprint({ alertname: 'Test', device_id: 'd1', severity: 'warning' })
+      if (when === 'asked before there are any') expect(early.byFingerprint(print)).toBeUndefined()
+      observe(early, true, { at: 1 })
+      await early.commit()
+      // Other labels and back again: two have ended under keys of their own, one goes on.
+      observe(early, true, { at: 2, severity: 'critical', definition: 'v2' })
+      await early.commit()
+      observe(early, true, { at: 3, definition: 'v3' })
+      await early.commit()
+      const active = [...early.all()].filter(({ state }) => state === 'firing')
+      expect(active).toHaveLength(1)
+      expect(early.byFingerprint(print)).toBe(active[0])
+      const late = await openAlertBook(store, { downMs: 0 })
+      expect(late.byFingerprint(print)).toEqual(active[0])
+      observe(late, false, { at: 4 })
+      await late.commit()
+      expect(late.byFingerprint(print)?.state).toBe('resolved')
+      expect(late.byFingerprint('0000000000000000')).toBeUndefined()
+    },
+  )
+
   it('shows nothing before it is saved', async () => {
     const book = await openAlertBook(memoryStore(), { downMs: 0 })
     observe(book, true, { at: 1 })

@@ -1,5 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { inspect } from 'node:util'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { createClock } from '../../src/clock.ts'
 import { PartnerError } from '../../src/partner/partner-error.ts'
 import type { RequestEvent, Transport } from '../../src/partner/transport.ts'
@@ -84,6 +85,117 @@ describe('a call', () => {
       'heat-pumps 200',
     ])
     for (const { durationMs } of events) expect(durationMs).toBeGreaterThan(0)
+  })
+})
+
+describe('who waits for a socket', () => {
+  const at = (name: string) => ({ ...call, path: `/${name}` })
+  const named = (requests: readonly string[]) => requests.map((request) => request.split('/').at(-1))
+
+  it('is served in the order of asking', async () => {
+    const server = await serve((_request, response) => json(response, []))
+    const transport = transportTo(server.url, { concurrency: 1 })
+    const names = Array.from({ length: 20 }, (_, n) => `call-${n}`)
+    await Promise.all(names.map((name) => transport.text(at(name), never)))
+    expect(named(server.requests)).toEqual(names)
+  })
+
+  it('is sent before the answer that freed the socket is looked at', async () => {
+    const order: string[] = []
+    const onSent = (message: unknown) => {
+      const { request } = message as { request: { path: string } }
+      order.push(`sent ${request.path.split('/').at(-1)}`)
+    }
+    subscribe('undici:client:sendHeaders', onSent)
+    onTestFinished(() => void unsubscribe('undici:client:sendHeaders', onSent))
+    const server = await serve((_request, response) => json(response, []))
+    const transport = transportTo(server.url, { concurrency: 1 })
+    const look = (name: string) => transport.text(at(name), never).then(() => order.push(`read ${name}`))
+    // The first one opens the connection.
+    await look('zero')
+    await Promise.all([look('one'), look('two'), look('three')])
+    expect(order.slice(2)).toEqual([
+      'sent one',
+      'sent two',
+      'read one',
+      'sent three',
+      'read two',
+      'read three',
+    ])
+  })
+
+  it('is let go at once when it is stopped, and the others still get their turn', async () => {
+    const answers: (() => void)[] = []
+    const server = await serve((_request, response) => void answers.push(() => json(response, [])))
+    const transport = transportTo(server.url, { concurrency: 1 })
+    const stop = new AbortController()
+    const first = transport.text(at('first'), never)
+    const stopped = expect(transport.text(at('stopped'), stop.signal)).rejects.toThrow('enough')
+    const last = transport.text(at('last'), never)
+    stop.abort(new Error('enough'))
+    await stopped
+    while (answers.length < 1) await nextTurn()
+    answers[0]?.()
+    await first
+    while (answers.length < 2) await nextTurn()
+    answers[1]?.()
+    await last
+    expect(named(server.requests)).toEqual(['first', 'last'])
+  })
+
+  it('gives it on when it was stopped in the moment it got it', async () => {
+    const server = await serve((_request, response) => json(response, []))
+    const stop = new AbortController()
+    const transport = transportTo(server.url, {
+      concurrency: 1,
+      onRequest: () => stop.abort(new Error('enough')),
+    })
+    const first = transport.text(at('first'), never)
+    const stopped = expect(transport.text(at('stopped'), stop.signal)).rejects.toThrow('enough')
+    await Promise.all([first, stopped, transport.text(at('last'), never)])
+    expect(named(server.requests)).toEqual(['first', 'last'])
+  })
+
+  it('is let go when the client is closed', async () => {
+    const server = await serve(() => {})
+    const transport = transportTo(server.url, { concurrency: 1 })
+    const calls = ['a', 'b', 'c'].map((name) => failure(transport.text(at(name), never)))
+    while (server.requests.length < 1) await nextTurn()
+    await transport.close()
+    for (const { kind } of await Promise.all(calls)) expect(kind).toBe('network')
+    expect((await failure(transport.text(at('d'), never))).message).toContain('the client is closed')
+    expect(named(server.requests)).toEqual(['a'])
+  })
+
+  it('waits for none that is refused before it sends', async () => {
+    const server = await serve((_request, response) =>
+      response.writeHead(429, { 'retry-after': '3600' }).end(),
+    )
+    const transport = transportTo(server.url, { concurrency: 1 })
+    const calls = Array.from({ length: 10 }, () => failure(transport.text(call, never)))
+    for (const { kind } of await Promise.all(calls)) expect(kind).toBe('rate_limited')
+    expect(server.requests).toHaveLength(1)
+  })
+
+  it.each([
+    ['another attempt', 503],
+    ['the end of a 429', 429],
+  ])('does not wait for one that waits for %s', async (_, status) => {
+    const server = await serve((request, response) => {
+      if (!request.url?.endsWith('bad')) json(response, [])
+      else response.writeHead(status, { 'retry-after': '50' }).end()
+    })
+    // Waits end when they are stopped; the other's answer is there before.
+    const clock = { ...quickClock, sleep: (_ms: number, signal?: AbortSignal) => aborted(signal) }
+    const transport = transportTo(server.url, { concurrency: 1, clock })
+    // So that one 429 is a stray, which pauses nobody else.
+    for (let n = 0; n < 64; n++) await transport.text(at('good'), never)
+    const stop = new AbortController()
+    const bad = expect(transport.text(at('bad'), stop.signal)).rejects.toThrow('enough')
+    await Promise.all([transport.text(at('good'), never), transport.text(at('good'), never)])
+    expect(named(server.requests).slice(64)).toEqual(['bad', 'good', 'good'])
+    stop.abort(new Error('enough'))
+    await bad
   })
 })
 
@@ -354,6 +466,10 @@ describe('stopping', () => {
     expect(listeners.size).toBe(0)
   })
 })
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
 
 /** A sleep that only the signal ends. */
 function aborted(signal: AbortSignal | undefined): Promise<void> {

@@ -88,6 +88,7 @@ describe('the SQLite file', () => {
     const db = new DatabaseSync(path)
     expect(db.prepare('PRAGMA journal_mode').get()).toMatchObject({ journal_mode: 'wal' })
     expect(db.prepare('PRAGMA application_id').get()).toMatchObject({ application_id: 0x464c5744 })
+    expect(db.prepare('PRAGMA page_size').get()).toMatchObject({ page_size: 8_192 })
     db.close()
   })
 
