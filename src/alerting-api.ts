@@ -3,8 +3,8 @@
 import type { Alerting } from './alerting.ts'
 import type { AlertBook } from './alerts/alert-book.ts'
 import { SilenceError } from './alerts/silence.ts'
-import type { Config } from './config.ts'
 import { alertmanagerConfig } from './config/alertmanager-yaml.ts'
+import type { Config } from './config.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import type { AlertingApi, SilencesApi } from './http/alerting-api.ts'
 
@@ -44,7 +44,11 @@ export function createAlertingApi(options: AlertingApiOptions): AlertingApi {
       const isMuted = routes.every((route) => (suppression.of(alert, route, at)?.mutedBy.length ?? 0) > 0)
       return { ...reasons, mutedBy: isMuted ? reasons.mutedBy : [] }
     },
-    receiversOf: (labels) => alerting.router().routesFor(labels).map(({ receiver }) => receiver),
+    receiversOf: (labels) =>
+      alerting
+        .router()
+        .routesFor(labels)
+        .map(({ receiver }) => receiver),
     acknowledgementOf: (alert) => acknowledgements.of(alert, now()),
     isFlapping: ({ flappingSince }) => flappingSince !== null,
     *groups() {

@@ -19,12 +19,7 @@ import { openSilenceBook, type SilenceBook } from './alerts/silence-book.ts'
 import { raiseSilenceEndings } from './alerts/silence-ending.ts'
 import type { Clock } from './clock.ts'
 import type { Config, Route } from './config.ts'
-import {
-  type Delivery,
-  type Dispatcher,
-  type DispatcherEvents,
-  openDispatcher,
-} from './notify/dispatcher.ts'
+import { type Delivery, type Dispatcher, type DispatcherEvents, openDispatcher } from './notify/dispatcher.ts'
 import { createInhibitor, type Inhibitor } from './notify/inhibition.ts'
 import type { Integration, LinkSource } from './notify/notification.ts'
 import { createRouter, type Router } from './notify/route.ts'

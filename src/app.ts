@@ -136,8 +136,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const { dispatcher } = alerting
     const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
       readWatchedDevice({ ...device, client, signal })
-    const readUser = (userId: string, signal: AbortSignal) =>
-      client.user(userId, signal).catch(nullIfUnread)
+    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
 
     const monitor = await openMonitor({
       book,

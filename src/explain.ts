@@ -21,7 +21,10 @@ export interface Explanation {
   readonly about: string
   readonly at: number
   /** Of a device that was read just now; null: it is about something else. */
-  readonly reading: { readonly state: 'read' | 'unread' | 'deleted' | 'missing'; readonly problem: string | null } | null
+  readonly reading: {
+    readonly state: 'read' | 'unread' | 'deleted' | 'missing'
+    readonly problem: string | null
+  } | null
   readonly rules: readonly RuleExplanation[]
   readonly alerts: readonly AlertExplanation[]
 }
@@ -104,7 +107,8 @@ export async function explain(
     about: `${subject.userId}/${subject.deviceType}/${subject.deviceId}`,
     at: now(),
     reading: readingOf(read, user),
-    rules: alert === undefined ? rules : rules.filter(({ alertname }) => alertname === alert.labels['alertname']),
+    rules:
+      alert === undefined ? rules : rules.filter(({ alertname }) => alertname === alert.labels['alertname']),
     alerts: alerts.map((each) => explainAlert(each, options)),
   }
 }
@@ -123,7 +127,9 @@ function findDevice(id: string, book: AlertBook): DeviceSubject | null {
 function readingOf(read: WatchedReading, user: User | null): NonNullable<Explanation['reading']> {
   if (read.kind === 'absent') return { state: read.state, problem: null }
   if (read.kind === 'unread') return { state: 'unread', problem: read.problem }
-  return user === null ? { state: 'unread', problem: 'its user cannot be read' } : { state: 'read', problem: null }
+  return user === null
+    ? { state: 'unread', problem: 'its user cannot be read' }
+    : { state: 'read', problem: null }
 }
 
 function explainRules(
@@ -158,17 +164,23 @@ function explainAlert(alert: Alert, { book, alerting, rules, now }: ExplainOptio
   return {
     ...{ fingerprint, labels, state, activeAt, firedAt, evaluatedAt, noData, flappingSince },
     waitsFor: waitsFor(alert, ruleOf(alert, rules())),
-    routes: alerting.router().explain(labels).map(({ route, depth, outcome, failed }) => ({
-      key: route.key,
-      receiver: route.receiver,
-      depth,
-      outcome,
-      failed: failed.length === 0 ? '' : formatMatchers(failed),
-    })),
-    inhibitedBy: alerting.inhibitor().inhibitedBy(labels).map((source) => ({
-      fingerprint: source,
-      labels: book.byFingerprint(source)?.labels ?? {},
-    })),
+    routes: alerting
+      .router()
+      .explain(labels)
+      .map(({ route, depth, outcome, failed }) => ({
+        key: route.key,
+        receiver: route.receiver,
+        depth,
+        outcome,
+        failed: failed.length === 0 ? '' : formatMatchers(failed),
+      })),
+    inhibitedBy: alerting
+      .inhibitor()
+      .inhibitedBy(labels)
+      .map((source) => ({
+        fingerprint: source,
+        labels: book.byFingerprint(source)?.labels ?? {},
+      })),
     silencedBy: silencedBy.map(({ id, createdBy, comment, endsAt }) => ({ id, createdBy, comment, endsAt })),
     heldFor: alerting.suppression.heldFor(alert, at),
     acknowledgement: alerting.acknowledgements.of(alert, at),
@@ -196,7 +208,8 @@ function ruleOf({ ruleId }: Alert, rules: RuleSet): RuleBase | undefined {
 
 function waitsFor(alert: Alert, rule: RuleBase | undefined): string | null {
   const time = (ms: number) => new Date(ms).toISOString()
-  if (alert.state === 'pending') return `fires at ${time(alert.activeAt + (rule?.forMs ?? 0))} if it still holds`
+  if (alert.state === 'pending')
+    return `fires at ${time(alert.activeAt + (rule?.forMs ?? 0))} if it still holds`
   if (alert.state === 'recovering' && alert.keepFiringSince !== null) {
     if (alert.flappingSince !== null) return 'it flaps: resolves when it has been quiet for long enough'
     return `resolves at ${time(alert.keepFiringSince + (rule?.keepFiringForMs ?? 0))} if it holds no more`

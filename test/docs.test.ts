@@ -37,7 +37,12 @@ describe('the documentation', () => {
     const print = (line: string) => void lines.push(line)
     const context = { env: {}, nodeVersion: '', clock: systemClock, print, printError: print, terminal: null }
     const signal = new AbortController().signal
-    await runCommand(['--help'], { ...context, signal, logDestination: { write: print } })
+    await runCommand(['--help'], {
+      ...context,
+      signal,
+      onReload: () => () => {},
+      logDestination: { write: print },
+    })
     const commands = [...lines.join('\n').matchAll(/^ {2}([a-z][a-z-]+) (?:\[|<| {2})/gm)].map(
       ([, name]) => name,
     )

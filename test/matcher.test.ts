@@ -65,7 +65,11 @@ describe('a matcher', () => {
 
   it('is read back as it was written, whatever it holds', () => {
     const operator = fc.constantFrom('=', '!=', '=~', '!~')
-    const matcher = fc.record({ name: fc.string({ unit: 'binary', minLength: 1 }), operator, value: fc.string({ unit: 'binary' }) })
+    const matcher = fc.record({
+      name: fc.string({ unit: 'binary', minLength: 1 }),
+      operator,
+      value: fc.string({ unit: 'binary' }),
+    })
     fc.assert(
       fc.property(fc.array(matcher, { maxLength: 4 }), (parts) => {
         const matchers = parts.flatMap(({ name, operator: op, value }) => {

@@ -350,7 +350,9 @@ describe('metrics', () => {
   it('ask at each scrape for what changes by itself', async () => {
     const metrics = create()
     let oldestAt: number | null = now - 90_000
-    metrics.watch({ delivery: () => ({ queued: oldestAt === null ? 0 : 2, oldestAt, toldEntries: 0, groups: 0 }) })
+    metrics.watch({
+      delivery: () => ({ queued: oldestAt === null ? 0 : 2, oldestAt, toldEntries: 0, groups: 0 }),
+    })
     metrics.watch({ partnerRateLimit: () => 12.5, partnerCircuitOpen: () => true })
     let values = await scrape(metrics)
     expect(values.get('fleet_notification_queue_length')).toBe(2)

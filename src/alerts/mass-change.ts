@@ -55,7 +55,8 @@ export function createMassChangeGuard({
   let walkSince: number | null = null
   let hold = findHold(book.all())
   book.subscribe((transitions) => {
-    if (transitions.some(({ before, after }) => (after ?? before)?.ruleId === ruleId)) hold = findHold(book.all())
+    if (transitions.some(({ before, after }) => (after ?? before)?.ruleId === ruleId))
+      hold = findHold(book.all())
   })
 
   function isHolding(at: number): boolean {
@@ -101,7 +102,8 @@ export function createMassChangeGuard({
       raise({ ruleId, subject, at }, false, () => ({ labels, annotations, affected }))
     },
     heldFor(alert, at) {
-      if (walkSince !== null && firedSince(alert, walkSince) && at < walkSince + longestWalkHoldMs) return 'walk'
+      if (walkSince !== null && firedSince(alert, walkSince) && at < walkSince + longestWalkHoldMs)
+        return 'walk'
       return hold !== null && firedSince(alert, hold.since) && isHolding(at) ? 'mass change' : null
     },
   }

@@ -2,12 +2,12 @@
 // whoever made it can look before everybody is told again. It ends with the silence, or when that is
 // prolonged.
 
+import { formatMatchers } from '../matcher.ts'
 import type { Alert } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
 import { nobody } from './labels.ts'
 import { builtInId, type Raise } from './raise.ts'
 import type { Silence } from './silence.ts'
-import { formatMatchers } from '../matcher.ts'
 
 const ruleId = builtInId('SilenceEnding')
 

@@ -7,8 +7,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Alert } from '../alerts/alert.ts'
 import packageJson from '../../package.json' with { type: 'json' }
+import type { Alert } from '../alerts/alert.ts'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { CliContext, ExitCode } from './context.ts'

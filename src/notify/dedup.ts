@@ -83,7 +83,8 @@ function compare(group: GroupState, told: ToldState, policy: DedupPolicy): Dedup
   })
 
   if (group.firing.length === 0) {
-    if (resolvedTold.length > 0 && policy.sendResolved) return send(endingReason(group, resolvedTold, entryFiring))
+    if (resolvedTold.length > 0 && policy.sendResolved)
+      return send(endingReason(group, resolvedTold, entryFiring))
     if (resolvedUntold.length > 0) return send('resolved before delivery')
     return remember(group, told.entry, resolvedTold)
   }

@@ -145,15 +145,12 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   // ---- groups
 
   function gather(into: Groups): void {
+    const toldAsFiring = told.firing()
     for (const alert of book.all()) {
       if (isFiring(alert) || (alert.state === 'resolved' && !alert.settled)) into.place(alert)
-      else if (alert.state === 'pending' && isToldAsFiring(alert)) into.place(asEnded(alert))
+      // Its last episode ended, and before that could be told its condition held again.
+      else if (alert.state === 'pending' && toldAsFiring.has(alert.fingerprint)) into.place(asEnded(alert))
     }
-  }
-
-  /** A pending alert whose last episode ended, and that nobody was told before the service ended, too. */
-  function isToldAsFiring({ labels, fingerprint }: Alert): boolean {
-    return router.routesFor(labels).some((route) => told.isFiring(router.groupOf(labels, route).key, fingerprint))
   }
 
   /** What a change leads to is told at its groups' next ticks. */
@@ -264,7 +261,11 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     const decision = decide(
       state,
       { entry, undelivered },
-      { ...policy, sendResolved: lane.integration.sendResolved, repeatIntervalMs: group.route.repeatIntervalMs },
+      {
+        ...policy,
+        sendResolved: lane.integration.sendResolved,
+        repeatIntervalMs: group.route.repeatIntervalMs,
+      },
     )
     return { integrationKey: key, decision, told: entry, undelivered }
   }
@@ -517,7 +518,10 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   function start(lane: Lane): void {
     if (stop === null) return
-    runs.set(lane, lane.run(stop).finally(() => runs.delete(lane)))
+    runs.set(
+      lane,
+      lane.run(stop).finally(() => runs.delete(lane)),
+    )
   }
 
   async function applyOrReject(request: NonNullable<typeof reconfigured>): Promise<void> {
@@ -599,7 +603,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const all = [...lanes.values()]
       const waiting = all.map((lane) => lane.oldestAt()).filter((at) => at !== null)
       let nextFlushAt: number | null = null
-      for (const { timer } of groups.all()) nextFlushAt = Math.min(nextFlushAt ?? timer.nextFlushAt, timer.nextFlushAt)
+      for (const { timer } of groups.all())
+        nextFlushAt = Math.min(nextFlushAt ?? timer.nextFlushAt, timer.nextFlushAt)
       return {
         queued: all.reduce((sum, lane) => sum + lane.length(), 0),
         oldestAt: waiting.length === 0 ? null : Math.min(...waiting),

@@ -4,8 +4,8 @@ import type { DedupEntry } from './store.ts'
 
 export interface ToldLog {
   get(groupKey: string, integrationKey: string): DedupEntry | undefined
-  /** Whether any integration was told that an alert of this group fires. */
-  isFiring(groupKey: string, fingerprint: string): boolean
+  /** Fingerprints of all that any integration takes for firing. */
+  firing(): ReadonlySet<string>
   set(entry: DedupEntry): void
   deleteGroup(groupKey: string): void
   size(): number
@@ -26,11 +26,12 @@ export function createToldLog(entries: readonly DedupEntry[]): ToldLog {
   for (const entry of entries) set(entry)
   return {
     get: (groupKey, integrationKey) => byGroup.get(groupKey)?.get(integrationKey),
-    isFiring(groupKey, fingerprint) {
-      for (const { firing } of byGroup.get(groupKey)?.values() ?? []) {
-        if (firing.includes(fingerprint)) return true
+    firing() {
+      const prints = new Set<string>()
+      for (const ofGroup of byGroup.values()) {
+        for (const { firing } of ofGroup.values()) for (const print of firing) prints.add(print)
       }
-      return false
+      return prints
     },
     set,
     deleteGroup: (groupKey) => void byGroup.delete(groupKey),

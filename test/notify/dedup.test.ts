@@ -78,7 +78,11 @@ describe('whether a group is worth a message', () => {
 
   it('remembers instead of telling where send_resolved is off', () => {
     const off = { sendResolved: false }
-    expect(decision([], ['a'], { entry: entry(['a']) }, off)).toEqual({ kind: 'remember', firing: [], silenced: [] })
+    expect(decision([], ['a'], { entry: entry(['a']) }, off)).toEqual({
+      kind: 'remember',
+      firing: [],
+      silenced: [],
+    })
     expect(decision(['b'], ['a'], { entry: entry(['a', 'b']) }, off)).toEqual({
       kind: 'remember',
       firing: ['b'],
@@ -193,9 +197,9 @@ describe('what somebody looks after', () => {
     expect(decision(['a', 'b'], [], told, { at: 100, acknowledged: ['a'] })).toMatchObject({
       reason: 'repeat',
     })
-    expect(
-      decision(['a', 'b'], [], { entry: entry(['a']) }, { at: 100, acknowledged: ['a'] }),
-    ).toMatchObject({ reason: 'new alerts' })
+    expect(decision(['a', 'b'], [], { entry: entry(['a']) }, { at: 100, acknowledged: ['a'] })).toMatchObject(
+      { reason: 'new alerts' },
+    )
     expect(decision([], ['a'], { entry: entry(['a']) })).toMatchObject({ reason: 'all resolved' })
   })
 })

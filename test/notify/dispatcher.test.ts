@@ -159,6 +159,7 @@ async function set(
   name: string,
   firing: boolean,
   more: Readonly<Record<string, string>> = {},
+  forMs = 0,
 ): Promise<void> {
   const labels = { alertname: 'Test', name, ...more }
   const subject = { kind: 'device', userId: 'u', deviceType: 'inverter', deviceId: name } as const
@@ -166,7 +167,7 @@ async function set(
     ruleId: 'test/Test',
     subject,
     evaluation: { at: clock.now(), verdict: firing, clear: null },
-    timing: { forMs: 0, keepFiringForMs: 0, noData: 'keep' },
+    timing: { forMs, keepFiringForMs: 0, noData: 'keep' },
     definition: 'v1',
     birth: () => ({
       fingerprint: fingerprint(labels),
@@ -248,6 +249,24 @@ describe('a group', () => {
     await to('30:00')
     expect(slack.messages).toEqual(['0:30 first notification A'])
   })
+
+  it.each([false, true])(
+    'tells the end of what was about to fire again and did not, restarted in between: %s',
+    async (isRestarted) => {
+      const slack = recorder('slack')
+      await begin([slack])
+      await set('A', true)
+      await to('1:00')
+      await set('A', false)
+      await to('2:00')
+      await set('A', true, {}, 10 * minute)
+      if (isRestarted) await restart([slack])
+      await to('3:00')
+      await set('A', false, {}, 10 * minute)
+      await to('30:00')
+      expect(slack.messages).toEqual(['0:30 first notification A', '5:30 all resolved -A'])
+    },
+  )
 
   it('repeats what still fires at the tick at which repeat_interval has passed', async () => {
     const slack = recorder('slack')
@@ -528,7 +547,11 @@ describe('the routing tree', () => {
     pager.outcome = () => ({ kind: 'retry', reason: 'HTTP 500' })
     await set('A', false, { severity: 'critical' })
     await to('9:00')
-    expect(slack.messages).toEqual(['0:30 first notification A', '0:30 first notification B', '5:30 all resolved -A'])
+    expect(slack.messages).toEqual([
+      '0:30 first notification A',
+      '0:30 first notification B',
+      '5:30 all resolved -A',
+    ])
     expect(pager.messages).toEqual(['0:00 first notification A'])
     expect([...book.all()].find((alert) => alert.labels['name'] === 'A')?.settled).toBe(false)
     pager.outcome = () => ({ kind: 'ok' })
@@ -571,7 +594,10 @@ describe('a reload', () => {
   it('lets a message under way end, and sends it only once', async () => {
     const slack = recorder('slack')
     let answer: (outcome: SendOutcome) => void = () => {}
-    slack.outcome = () => new Promise((resolve) => { answer = resolve })
+    slack.outcome = () =>
+      new Promise((resolve) => {
+        answer = resolve
+      })
     await begin([slack])
     await set('A', true)
     await to('0:40')

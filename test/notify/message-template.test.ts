@@ -11,7 +11,8 @@ import { createMessage, type Message } from '../../src/notify/message.ts'
 import { createMessageTemplates, type TemplateChannel } from '../../src/notify/message-template.ts'
 import type { Notification } from '../../src/notify/notification.ts'
 import { createEmailIntegration } from '../../src/notify/receivers/email.ts'
-import { createSlackIntegration, slackPayload } from '../../src/notify/receivers/slack-layout.ts'
+import { createSlackIntegration } from '../../src/notify/receivers/slack.ts'
+import { slackPayload } from '../../src/notify/receivers/slack-layout.ts'
 import { checkTemplates, templateSamples } from '../../src/notify/template-check.ts'
 import {
   createEmailTemplates,

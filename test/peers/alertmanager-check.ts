@@ -21,8 +21,8 @@ import { type AlertBook, openAlertBook } from '../../src/alerts/alert-book.ts'
 import { fingerprint } from '../../src/alerts/fingerprint.ts'
 import { systemClock } from '../../src/clock.ts'
 import { parseConfig } from '../../src/config.ts'
-import { createRouter } from '../../src/notify/route.ts'
 import { createIntegrations } from '../../src/notify/receivers/registry.ts'
+import { createRouter } from '../../src/notify/route.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -103,7 +103,8 @@ function expected(told: readonly Told[]): Map<string, string[]> {
     if (group.includes('/d/')) {
       // Resolved while inhibited: ours is told, theirs isn't. So only who fires is compared.
       const before = byGroup.get(key) ?? []
-      if (firing.length > 0 && before.at(-1) !== firing.join(' ')) byGroup.set(key, [...before, firing.join(' ')])
+      if (firing.length > 0 && before.at(-1) !== firing.join(' '))
+        byGroup.set(key, [...before, firing.join(' ')])
       continue
     }
     const line = `${status} ${firing.join(' ')}${ended.length > 0 ? ` | ${ended.join(' ')}` : ''}`
@@ -370,7 +371,13 @@ async function compareRoutes(): Promise<number> {
       receivers: readonly { name: string }[]
     }[]
     for (const { labels, receivers: found } of alerts) {
-      theirs.set(labels['n'] ?? '', found.map(({ name }) => name).sort().join(' '))
+      theirs.set(
+        labels['n'] ?? '',
+        found
+          .map(({ name }) => name)
+          .sort()
+          .join(' '),
+      )
     }
   } finally {
     await peer.stop()
@@ -381,7 +388,9 @@ async function compareRoutes(): Promise<number> {
     const ours = [...new Set(router.routesFor(labels).map(({ receiver }) => receiver))].sort().join(' ')
     if (ours === theirs.get(labels.n ?? '')) continue
     if (different++ < 5)
-      console.error(`${JSON.stringify(labels)}: Alertmanager ${theirs.get(labels.n ?? '')}, Fleetwarden ${ours}`)
+      console.error(
+        `${JSON.stringify(labels)}: Alertmanager ${theirs.get(labels.n ?? '')}, Fleetwarden ${ours}`,
+      )
   }
   console.log(`routes: ${receivers.length}, label sets: ${labelSets.length}, ${different} differ`)
   return different

@@ -18,6 +18,7 @@
 import type { SlackBotConfig } from '../../config.ts'
 import { createMessage, type MessageOptions } from '../message.ts'
 import type { Integration, Notification, NotificationReason, SendOutcome } from '../notification.ts'
+import { createSlackTemplates } from '../template-parts.ts'
 import {
   createHttpIntegration,
   type Delivery,
@@ -25,7 +26,6 @@ import {
   type Place,
 } from './http-integration.ts'
 import { refusalOf, retryAfterMs } from './http-post.ts'
-import { createSlackTemplates } from '../template-parts.ts'
 import { errorCode, parseObject, type SlackDeps } from './slack.ts'
 import { type SlackNews, type SlackPayload, slackPayload, slackReply } from './slack-layout.ts'
 
