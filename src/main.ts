@@ -42,5 +42,17 @@ process.exitCode = await runCommand(process.argv.slice(2), {
   terminal: process.stdout.isTTY
     ? { columns: process.stdout.columns, write: (text) => process.stderr.write(text) }
     : null,
+  ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
   logDestination: process.stderr,
 })
+
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises')
+  // Not as a terminal: Ctrl-C is to stay a signal.
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false })
+  try {
+    return await lines.question(question, { signal: stop.signal })
+  } finally {
+    lines.close()
+  }
+}

@@ -267,6 +267,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   const all = prometheus.Registry.merge([
     registry,
+    compatibilityRegistry(),
     ...(options.processMetrics === false ? [] : [processRegistry()]),
   ])
 
@@ -338,5 +339,20 @@ export function createMetrics(options: MetricsOptions): Metrics {
 function processRegistry() {
   const registry = new prometheus.Registry()
   prometheus.collectDefaultMetrics({ register: registry })
+  return registry
+}
+
+/** The Alertmanager whose API the service has. */
+export const alertmanagerVersion = '0.28.0'
+
+/** Not about us: karma asks here which Alertmanager it speaks to, and ends itself when there is no answer. */
+function compatibilityRegistry() {
+  const registry = new prometheus.Registry()
+  new prometheus.Gauge({
+    name: 'alertmanager_build_info',
+    help: 'The Alertmanager whose API this is.',
+    labelNames: ['version'],
+    registers: [registry],
+  }).set({ version: alertmanagerVersion }, 1)
   return registry
 }

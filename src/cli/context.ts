@@ -14,6 +14,8 @@ export interface CliContext {
   readonly printError: (line: string) => void
   /** For progress; null when the output is not read by a person. */
   readonly terminal: { readonly columns: number; readonly write: (text: string) => void } | null
+  /** Asks whoever sits there for a line; absent when nobody does. Rejects when the signal aborts. */
+  readonly ask?: (question: string) => Promise<string>
   readonly logDestination: LogDestination
 }
 

@@ -4,8 +4,13 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../../package.json' with { type: 'json' }
+import { parseDuration } from '../duration.ts'
 import { FileError } from '../yaml-file.ts'
+import type { AcknowledgeOptions, AlertsOptions } from './alerts.ts'
 import type { CliContext, ExitCode } from './context.ts'
+import type { ServiceOptions } from './service-client.ts'
+import type { AddSilenceOptions } from './silence.ts'
+import { UsageError } from './usage-error.ts'
 
 /** Runs one command line (without node and the script). Never rejects. */
 export async function runCommand(args: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -29,7 +34,7 @@ function exitCodeOf(error: unknown, context: CliContext): ExitCode {
     return 2
   }
   context.printError(`fleetwarden: ${error instanceof Error ? error.message : String(error)}`)
-  return 1
+  return error instanceof UsageError ? 2 : 1
 }
 
 function createProgram(context: CliContext, exitWith: (code: ExitCode) => void): Command {
@@ -144,7 +149,98 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
       exitWith(0)
     })
 
+  addAlertCommands(program, context, exitWith)
+  addSilenceCommands(program, context, exitWith)
   return program
+}
+
+function addAlertCommands(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  const alerts = program
+    .command('alerts')
+    .description('what fires, of the running service; exit code 3 if anything')
+
+  serviceCommand(alerts, 'list', { isDefault: true })
+    .description('what fires (`alerts` alone does the same)')
+    .argument('[matchers...]', matcherHelp)
+    .option('--silenced', 'those that are silenced, too', false)
+    .option('--inhibited', 'those that are inhibited, too', false)
+    .option('--pending', 'those whose `for` has not passed, too', false)
+    .option('--json', 'as JSON', false)
+    .action(async (matchers: string[], options: AlertsOptions) => {
+      const { listAlerts } = await import('./alerts.ts')
+      exitWith(await listAlerts(matchers, options, context))
+    })
+
+  serviceCommand(alerts, 'ack')
+    .description('somebody looks after it: no repeats until it resolves')
+    .argument('<fingerprint>', 'of the alert')
+    .requiredOption('--comment <text>', 'what is done about it')
+    .option('--author <name>', 'who does (default: who is logged in)')
+    .option('--for <duration>', 'no longer than this, 4h say', duration)
+    .action(async (fingerprint: string, options: AcknowledgeOptions) => {
+      const { acknowledge } = await import('./alerts.ts')
+      exitWith(await acknowledge(fingerprint, options, context))
+    })
+
+  serviceCommand(alerts, 'unack')
+    .description('nobody looks after it any more')
+    .argument('<fingerprint>', 'of the alert')
+    .action(async (fingerprint: string, options: ServiceOptions) => {
+      const { withdraw } = await import('./alerts.ts')
+      exitWith(await withdraw(fingerprint, options, context))
+    })
+}
+
+function addSilenceCommands(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  const silence = program.command('silence').description('silences of the running service')
+
+  serviceCommand(silence, 'add')
+    .description('nobody is told of what it matches; shows what that is, and asks')
+    .argument('<matchers...>', matcherHelp)
+    .requiredOption('--duration <duration>', 'for how long, 2h say', duration)
+    .requiredOption('--comment <text>', 'why')
+    .option('--author <name>', 'who does it (default: who is logged in)')
+    .option('--until-resolved', 'ends with the last alert that it matches, if that is sooner', false)
+    .option('--yes', 'does not ask', false)
+    .action(async (matchers: string[], options: AddSilenceOptions) => {
+      const { addSilence } = await import('./silence.ts')
+      exitWith(await addSilence(matchers, options, context))
+    })
+
+  serviceCommand(silence, 'list')
+    .description('those that are active or yet to begin')
+    .option('--expired', 'those that have ended', false)
+    .option('--json', 'as JSON', false)
+    .action(async (options: ServiceOptions & { expired: boolean; json: boolean }) => {
+      const { listSilences } = await import('./silence.ts')
+      exitWith(await listSilences(options, context))
+    })
+
+  serviceCommand(silence, 'expire')
+    .description('ends them now')
+    .argument('<ids...>', 'of silences')
+    .action(async (ids: string[], options: ServiceOptions) => {
+      const { expireSilences } = await import('./silence.ts')
+      exitWith(await expireSilences(ids, options, context))
+    })
+}
+
+const matcherHelp =
+  'severity=critical, manufacturer!=Vaillant, device_type=~"heat.*"; a word alone is an alert\'s name'
+
+function serviceCommand(parent: Command, name: string, options: { isDefault?: boolean } = {}): Command {
+  return parent
+    .command(name, options)
+    .option('--url <address>', 'of the service (default: http://127.0.0.1:9469)')
+    .option('--config <file>', 'take the address from this configuration')
+}
+
+/** Milliseconds. */
+function duration(text: string): number {
+  const ms = parseDuration(text)
+  if (ms === undefined || ms === 0)
+    throw new InvalidArgumentError('Expected a duration such as 30m, 2h or 1d.')
+  return ms
 }
 
 function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {

@@ -1,14 +1,16 @@
-// The HTTP endpoints of the service: what Prometheus scrapes, and what an orchestrator asks. All of
-// them only read, and none shows who lives with which device. Anything else is 404, also below
-// /alertmanager/: Grafana takes an answer there for another product.
+// The HTTP endpoints of the service: what Prometheus scrapes, what an orchestrator asks, and the
+// routes that it is given. Its own only read, and none shows who lives with which device; who may
+// use the others is theirs to say. Anything else is 404, also below /alertmanager/: Grafana takes an
+// answer there for another product.
 
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createAdaptorServer } from '@hono/node-server'
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
+import { isLoopbackName } from './access.ts'
 
 /** What the endpoints tell of. */
 export interface Health {
@@ -18,12 +20,17 @@ export interface Health {
   ready(): { readonly ready: boolean; readonly reasons: readonly string[] }
 }
 
+/** Adds its routes; their errors are its own to answer. */
+export type RouteModule = (server: Hono<{ Bindings: HttpBindings }>) => void
+
 export interface HttpServerOptions {
   readonly host: string
   /** 0: any free one, see `url`. */
   readonly port: number
   readonly metrics: { render(): Promise<{ readonly contentType: string; readonly body: string }> }
   readonly health: Health
+  /** More routes, each module with its paths. */
+  readonly routes?: readonly RouteModule[]
   readonly clock: Pick<Clock, 'sleep'>
   readonly logger: Logger
 }
@@ -65,7 +72,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   await listen(server, host, port)
   server.on('error', (error) => logger.error({ error }, 'The HTTP server failed'))
   const url = urlOf(server, host)
-  if (!isLoopback(host)) {
+  if (!isLoopbackName(host)) {
     logger.warn(
       { url },
       'The HTTP server can be reached from other machines: metrics and health are open to all of them',
@@ -80,8 +87,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
 }
 
-function createRoutes({ metrics, health, logger }: HttpServerOptions, isClosing: () => boolean): Hono {
-  const app = new Hono()
+function createRoutes(
+  { metrics, health, routes = [], logger }: HttpServerOptions,
+  isClosing: () => boolean,
+): Hono<{ Bindings: HttpBindings }> {
+  const app = new Hono<{ Bindings: HttpBindings }>()
   app.use(
     secureHeaders({
       contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
@@ -107,6 +117,7 @@ function createRoutes({ metrics, health, logger }: HttpServerOptions, isClosing:
     const { ready, reasons } = health.ready()
     return ready ? line(context, 'ready') : line(context, ['not ready', ...reasons].join('\n'), 503)
   })
+  for (const addRoutes of routes) addRoutes(app)
   app.notFound((context) => line(context, 'not found', 404))
   app.onError((error, context) => {
     logger.error({ error, path: context.req.path }, 'A request failed')
@@ -162,8 +173,4 @@ async function close(server: Server, clock: Pick<Clock, 'sleep'>): Promise<void>
 function urlOf(server: Server, host: string): string {
   const { port } = server.address() as AddressInfo
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }

@@ -1,0 +1,130 @@
+// The commands that speak to a running service: where it is, asking it, and saying what went wrong.
+
+import { z } from 'zod'
+import { loadConfig } from '../config.ts'
+import type { CliContext } from './context.ts'
+import { readFile } from './load.ts'
+import { plain } from './printed.ts'
+import { UsageError } from './usage-error.ts'
+
+export interface ServiceOptions {
+  readonly url?: string
+  readonly config?: string
+}
+
+export class ServiceError extends Error {
+  override readonly name = 'ServiceError'
+  readonly kind: 'unreachable' | 'refused' | 'not_found' | 'strange_answer'
+
+  constructor(kind: ServiceError['kind'], message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.kind = kind
+  }
+}
+
+export interface ServiceClient {
+  /** Each rejects with ServiceError. `parameters`: pairs, since a name may come more than once. */
+  get<Schema extends z.ZodType>(
+    path: string,
+    parameters: readonly (readonly [string, string])[],
+    schema: Schema,
+  ): Promise<z.output<Schema>>
+  post<Schema extends z.ZodType>(path: string, body: unknown, schema: Schema): Promise<z.output<Schema>>
+  delete(path: string): Promise<void>
+}
+
+const defaultUrl = 'http://127.0.0.1:9469'
+const timeoutMs = 30_000
+
+/** Rejects with UsageError for a wrong URL, and with FileError for a configuration that is not valid. */
+export async function connectService(options: ServiceOptions, context: CliContext): Promise<ServiceClient> {
+  return createServiceClient(await serviceUrl(options, context), context.signal)
+}
+
+async function serviceUrl({ url, config: file }: ServiceOptions, { env }: CliContext): Promise<string> {
+  if (url !== undefined) return checkedUrl(url)
+  if (file === undefined) return defaultUrl
+  // Only the address is wanted: whether the rules are in order is not this command's business.
+  const { http } = await loadConfig({ file, readFile, env, checkRuleFiles: async () => [] })
+  const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[http.host] ?? http.host
+  return `http://${host.includes(':') ? `[${host}]` : host}:${http.port}`
+}
+
+function checkedUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    const example = `an address such as ${defaultUrl}`
+    throw new UsageError(`--url: expected ${example}, without user and password`)
+  }
+  return (url.origin + url.pathname).replace(/\/+$/, '')
+}
+
+function createServiceClient(url: string, signal: AbortSignal): ServiceClient {
+  async function ask(path: string, init: RequestInit): Promise<Response> {
+    const timeout = AbortSignal.timeout(timeoutMs)
+    let response: Response
+    try {
+      response = await fetch(url + path, {
+        ...init,
+        redirect: 'error',
+        signal: AbortSignal.any([signal, timeout]),
+      })
+    } catch (error) {
+      const why = timeout.aborted ? `no answer within ${timeoutMs / 1_000} s` : reasonOf(error)
+      throw new ServiceError(
+        'unreachable',
+        `cannot reach the service at ${url}: ${why}; is it running, and is this its address (--url)?`,
+        { cause: error },
+      )
+    }
+    if (response.ok) return response
+    const said = plain(messageIn(await response.text().catch(() => '')))
+    const message = `the service answers ${response.status}${said === '' ? '' : `: ${said}`}`
+    throw new ServiceError(response.status === 404 ? 'not_found' : 'refused', message)
+  }
+
+  async function decoded<Schema extends z.ZodType>(
+    response: Response,
+    schema: Schema,
+  ): Promise<z.output<Schema>> {
+    const parsed = schema.safeParse(await response.json().catch(() => undefined))
+    if (parsed.success) return parsed.data
+    throw new ServiceError(
+      'strange_answer',
+      `what answers at ${url} is not Fleetwarden, or of another version`,
+    )
+  }
+
+  return {
+    async get(path, parameters, schema) {
+      const query = new URLSearchParams()
+      for (const [name, value] of parameters) query.append(name, value)
+      return decoded(await ask(`${path}?${query}`, {}), schema)
+    },
+    async post(path, body, schema) {
+      const headers = { 'Content-Type': 'application/json' }
+      return decoded(await ask(path, { method: 'POST', headers, body: JSON.stringify(body) }), schema)
+    },
+    async delete(path) {
+      await ask(path, { method: 'DELETE' })
+    },
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error
+  if (cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED')
+    return 'nothing listens there'
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+/** A JSON string, {"error": …}, or the beginning of whatever it is. */
+function messageIn(body: string): string {
+  try {
+    const parsed: unknown = JSON.parse(body)
+    const known = z.union([z.string(), z.object({ error: z.string() }).transform(({ error }) => error)])
+    return known.parse(parsed)
+  } catch {
+    return body.trim().slice(0, 200)
+  }
+}
