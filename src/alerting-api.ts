@@ -1,12 +1,14 @@
 // What the HTTP API asks of the service (http/alerting-api.ts), answered from the parts that know it.
 
 import type { Alerting } from './alerting.ts'
+import { AcknowledgementError } from './alerts/acknowledgement-book.ts'
 import type { AlertBook } from './alerts/alert-book.ts'
 import { SilenceError } from './alerts/silence.ts'
 import { alertmanagerConfig } from './config/alertmanager-yaml.ts'
 import type { Config } from './config.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import type { AlertingApi, SilencesApi } from './http/alerting-api.ts'
+import { ApiError } from './http/api-error.ts'
 
 export interface AlertingApiOptions {
   readonly book: AlertBook
@@ -70,7 +72,18 @@ export function createAlertingApi(options: AlertingApiOptions): AlertingApi {
       return original.text
     },
     silences: silencesApi(alerting, now),
-    acknowledge: (alert, acknowledgement) => acknowledgements.acknowledge(alert, acknowledgement),
+    async acknowledge(alert, acknowledgement) {
+      try {
+        return await acknowledgements.acknowledge(alert, acknowledgement)
+      } catch (error) {
+        throw error instanceof AcknowledgementError
+          ? new ApiError(400, error.message, { cause: error })
+          : error
+      } finally {
+        // Acknowledging a mass change lets go of what it holds.
+        dispatcher.wake()
+      }
+    },
     withdrawAcknowledgement: ({ fingerprint }) => acknowledgements.withdraw(fingerprint),
     explain: (id) => explain(id, options.explaining, options.signal),
     reload: options.reload,

@@ -21,6 +21,7 @@ export async function runServiceCommand(
   const exitCode = await runCommand(args, {
     env,
     nodeVersion: process.version,
+    onReload: () => () => {},
     clock,
     signal: new AbortController().signal,
     print: (line) => void out.push(line),

@@ -69,6 +69,8 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
       updatedAt: now(),
       expiry: null,
       remindedAt: null,
+      lastMatchedAt: null,
+      unmatchedSince: null,
     }
     silenceMap.set(silence.id, silence)
     return { kind: 'set', silence }
