@@ -208,11 +208,11 @@ function quote(text: string): string {
 }
 
 export function matchesAll(matchers: readonly Matcher[], labels: Readonly<Record<string, string>>): boolean {
-  return matchers.every((matcher) => matcher.test(valueOf(labels, matcher.name)))
+  return matchers.every((matcher) => matcher.test(labelValue(labels, matcher.name)))
 }
 
 /** What a matcher is asked about: '' where the label is missing, also where every object has such a property. */
-export function valueOf(labels: Readonly<Record<string, string>>, name: string): string {
+export function labelValue(labels: Readonly<Record<string, string>>, name: string): string {
   return Object.hasOwn(labels, name) ? (labels[name] ?? '') : ''
 }
 

@@ -38,14 +38,6 @@ interface Told {
 
 const seed = Number(process.argv[2] ?? 1)
 const folder = await mkdtemp(join(tmpdir(), 'fleetwarden-peers-'))
-let failures = 0
-try {
-  failures += await compareMessages()
-  failures += await compareRoutes()
-} finally {
-  await rm(folder, { recursive: true, force: true })
-}
-process.exitCode = failures === 0 ? 0 : 1
 
 // ---- same timeline, same messages
 
@@ -521,3 +513,12 @@ function random(from: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }
+
+let failures = 0
+try {
+  failures += await compareMessages()
+  failures += await compareRoutes()
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
+process.exitCode = failures === 0 ? 0 : 1
