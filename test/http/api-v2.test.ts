@@ -357,7 +357,12 @@ describe("Alertmanager's API", () => {
       expect((await json('/alerts'))[0].status).toMatchObject({ state: 'suppressed', silencedBy: [id] })
 
       expect(await added({ id, endsAt: iso(noon + 2 * hour), comment: 'longer' })).toBe(id)
-      expect(await json(`/silence/${id}`)).toMatchObject({ comment: 'longer', endsAt: iso(noon + 2 * hour) })
+      expect(await json(`/silence/${id}`)).toMatchObject({
+        comment: 'longer',
+        endsAt: iso(noon + 2 * hour),
+        // A tool that knows of no annotations removes none.
+        annotations: { expire_when: 'resolved' },
+      })
 
       for (let twice = 0; twice < 2; twice++) {
         const response = await fetch(`${server.url}/api/v2/silence/${id}`, { method: 'DELETE' })
