@@ -63,24 +63,35 @@ export interface AlertGroup {
 }
 
 export interface SilencesApi {
-  all(): Iterable<Silence>
   get(id: string): Silence | undefined
-  stateOf(silence: Silence): SilenceState
+  /**
+   * Those in the wanted states that have each matcher of `filter`, word for word: active ones, the
+   * first to end first; pending ones, the first to start first; expired ones, the last to end first.
+   */
+  list(wanted: SilenceQuery): readonly Silence[]
+  stateOf(silence: Silence, at: number): SilenceState
   set(input: SilenceInput): Promise<SilenceOutcome>
   /** Ends it now, which may be said twice. False: there is none with this id. */
   expire(id: string): Promise<boolean>
 }
 
+export interface SilenceQuery {
+  readonly active: boolean
+  readonly pending: boolean
+  readonly expired: boolean
+  readonly filter: readonly Matcher[]
+}
+
 export interface SilenceInput {
-  /** Null: a new one. */
-  readonly id: string | null
+  /** Left out: a new one. */
+  readonly id?: string
   readonly matchers: readonly Matcher[]
   readonly startsAt: number
   readonly endsAt: number
   readonly createdBy: string
   readonly comment: string
-  /** `expire_when` says when it ends before its time. */
-  readonly annotations: Labels
+  /** `expire_when` says when it ends before its time. Left out: a silence that is changed keeps its own. */
+  readonly annotations?: Labels
 }
 
 export type SilenceOutcome =

@@ -11,7 +11,6 @@ import type { Alert } from '../alerts/alert.ts'
 import type { Silence, SilenceState } from '../alerts/silence.ts'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
-import { isSameMatcher } from '../matcher.ts'
 import { alertmanagerVersion } from '../metrics.ts'
 import { localOnly } from './access.ts'
 import { findAlerts, findGroups, flag, parametersOf, parseAlertQuery, parseFilters } from './alert-query.ts'
@@ -97,23 +96,18 @@ export function apiV2({ api, clock, logger }: ApiOptions): RouteModule {
 
   app.get('/silences', (context) => {
     const parameters = parametersOf(context.req.url)
-    const filters = parseFilters(parameters)
-    const isShown: Readonly<Record<SilenceState, boolean>> = {
+    const silences = api.silences.list({
       active: flag(parameters, 'active', true),
       pending: flag(parameters, 'pending', true),
       expired: flag(parameters, 'expired', true),
-    }
-    const found: StatedSilence[] = []
-    for (const silence of api.silences.all()) {
-      const state = api.silences.stateOf(silence)
-      // Literally, as in Alertmanager: a silence is found by what it says, not by what it matches.
-      const isFound = filters.every((filter) => silence.matchers.some((own) => isSameMatcher(own, filter)))
-      if (isShown[state] && isFound) found.push({ silence, state })
-    }
-    found.sort(inOrderOfSilences)
+      filter: parseFilters(parameters),
+    })
+    const now = clock.now()
     return sendJson(
       context,
-      arrayPieces(found, (each) => [JSON.stringify(silenceJson(each))]),
+      arrayPieces(silences, (silence) => [
+        JSON.stringify(silenceJson(silence, api.silences.stateOf(silence, now))),
+      ]),
     )
   })
 
@@ -121,9 +115,10 @@ export function apiV2({ api, clock, logger }: ApiOptions): RouteModule {
     const { id, matchers, annotations, ...rest } = await readJson(context, silenceBody)
     const outcome = await api.silences.set({
       ...rest,
-      id: id === undefined || id === null || id === '' ? null : id,
       matchers: matchersOf(matchers),
-      annotations: annotations ?? {},
+      // Go's tools leave nothing out: an id that is not there is null or empty.
+      ...(id === undefined || id === null || id === '' ? {} : { id }),
+      ...(annotations === undefined || annotations === null ? {} : { annotations }),
     })
     switch (outcome.kind) {
       case 'set':
@@ -140,7 +135,7 @@ export function apiV2({ api, clock, logger }: ApiOptions): RouteModule {
   app.get('/silence/:id', (context) => {
     const silence = api.silences.get(context.req.param('id'))
     if (silence === undefined) throw new ApiError(404, 'there is no silence with this id')
-    return context.json(silenceJson({ silence, state: api.silences.stateOf(silence) }))
+    return context.json(silenceJson(silence, api.silences.stateOf(silence, clock.now())))
   })
 
   app.delete('/silence/:id', async (context) => {
@@ -181,12 +176,7 @@ export function alertmanagerAlert(
   }
 }
 
-interface StatedSilence {
-  readonly silence: Silence
-  readonly state: SilenceState
-}
-
-function silenceJson({ silence, state }: StatedSilence) {
+function silenceJson(silence: Silence, state: SilenceState) {
   return {
     id: silence.id,
     status: { state },
@@ -197,23 +187,6 @@ function silenceJson({ silence, state }: StatedSilence) {
     matchers: silence.matchers.map(matcherJson),
     startsAt: iso(silence.startsAt),
     annotations: silence.annotations,
-  }
-}
-
-const stateOrder: Readonly<Record<SilenceState, number>> = { active: 0, pending: 1, expired: 2 }
-
-/** Those that end soonest, then those that begin soonest, then those that ended last. */
-function inOrderOfSilences(a: StatedSilence, b: StatedSilence): number {
-  if (a.state !== b.state) return stateOrder[a.state] - stateOrder[b.state]
-  switch (a.state) {
-    case 'active':
-      return a.silence.endsAt - b.silence.endsAt
-    case 'pending':
-      return a.silence.startsAt - b.silence.startsAt
-    case 'expired':
-      return b.silence.endsAt - a.silence.endsAt
-    default:
-      return a.state satisfies never
   }
 }
 

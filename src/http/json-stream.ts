@@ -1,6 +1,7 @@
 // JSON that is written while it is sent: an answer with a hundred thousand alerts is never whole in
 // memory, and the service goes on with its work between two pieces.
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Context } from 'hono'
 
 const pieceCharacters = 64 * 1024
@@ -27,7 +28,9 @@ export function sendJson(context: Context, parts: Iterator<string>): Response {
   const encoder = new TextEncoder()
   let begun: string | null = first.text
   const stream = new ReadableStream<Uint8Array>({
-    pull(controller) {
+    async pull(controller) {
+      // Else a reader that is fast enough would have the process to itself until the end.
+      await nextTurn()
       const { text, isLast } = begun === null ? nextPiece(parts) : { text: begun, isLast: false }
       begun = null
       if (text !== '') controller.enqueue(encoder.encode(text))

@@ -68,7 +68,6 @@ describe('fleetwarden alerts', () => {
     server.alerting.inhibited.set('f1', ['f9'])
     server.alerting.add(3, { state: 'pending', fingerprint: 'f3', firedAt: null })
     await server.alerting.silences.set({
-      id: null,
       matchers: [{ name: 'alertname', operator: '=', value: 'Namef2', test: (value) => value === 'Namef2' }],
       startsAt: noon,
       endsAt: noon + minute,

@@ -4,8 +4,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Alert } from '../../src/alerts/alert.ts'
 import { fingerprint } from '../../src/alerts/fingerprint.ts'
-import type { Acknowledgement, Silence } from '../../src/alerts/silence.ts'
-import type { AlertGroup, AlertingApi, SilenceInput, SilenceOutcome } from '../../src/http/alerting-api.ts'
+import type { Acknowledgement, Silence, SilenceState } from '../../src/alerts/silence.ts'
+import type {
+  AlertGroup,
+  AlertingApi,
+  SilenceInput,
+  SilenceOutcome,
+  SilenceQuery,
+} from '../../src/http/alerting-api.ts'
 import { isSameMatcher, matchesAll } from '../../src/matcher.ts'
 import { sampleAlert } from '../notify/sample.ts'
 
@@ -44,8 +50,23 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
   const muted = new Map<string, readonly string[]>()
   const flapping = new Set<string>()
 
-  const stateOf = ({ startsAt, endsAt }: Silence) =>
-    now() < startsAt ? 'pending' : now() < endsAt ? 'active' : 'expired'
+  const stateOf = ({ startsAt, endsAt }: Silence, at = now()): SilenceState =>
+    at < startsAt ? 'pending' : at < endsAt ? 'active' : 'expired'
+
+  function list({ filter, ...wanted }: SilenceQuery): readonly Silence[] {
+    const key = { active: 'endsAt', pending: 'startsAt', expired: 'endsAt' } as const
+    return (['active', 'pending', 'expired'] as const).flatMap((state) => {
+      const found = [...silenceMap.values()].filter(
+        (silence) =>
+          wanted[state] &&
+          stateOf(silence) === state &&
+          filter.every((matcher) => silence.matchers.some((own) => isSameMatcher(own, matcher))),
+      )
+      const sorted = found.sort((a, b) => a[key[state]] - b[key[state]])
+      return state === 'expired' ? sorted.reverse() : sorted
+    })
+  }
+
   const receiversOf = (labels: Alert['labels']) => [labels['severity'] === 'critical' ? 'pager' : 'on-call']
 
   async function set(input: SilenceInput): Promise<SilenceOutcome> {
@@ -54,8 +75,9 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
     if (input.endsAt < now()) return invalid("the end can't be in the past")
     if (input.matchers.every((matcher) => matcher.test('')))
       return invalid('at least one matcher must not match the empty string')
-    const before = input.id === null ? undefined : silenceMap.get(input.id)
-    if (input.id !== null && before === undefined) return { kind: 'not_found', message: 'silence not found' }
+    const before = input.id === undefined ? undefined : silenceMap.get(input.id)
+    if (input.id !== undefined && before === undefined)
+      return { kind: 'not_found', message: 'silence not found' }
     const isSame =
       before !== undefined &&
       stateOf(before) !== 'expired' &&
@@ -66,6 +88,7 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
       ...input,
       id: isSame ? before.id : randomUUID(),
       startsAt: isSame ? before.startsAt : Math.max(input.startsAt, now()),
+      annotations: input.annotations ?? before?.annotations ?? {},
       updatedAt: now(),
       expiry: null,
       remindedAt: null,
@@ -132,7 +155,7 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
     },
     receivers: () => ['on-call', 'pager'],
     originalConfig: () => fakeConfig,
-    silences: { all: () => silenceMap.values(), get: (id) => silenceMap.get(id), stateOf, set, expire },
+    silences: { list, get: (id) => silenceMap.get(id), stateOf, set, expire },
     async acknowledge({ fingerprint: print, episode }, { by, comment, until }) {
       const acknowledgement = { fingerprint: print, episode, by, comment, at: now(), until }
       acknowledgements.set(print, acknowledgement)
