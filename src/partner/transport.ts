@@ -234,8 +234,6 @@ export function createTransport(options: TransportOptions): Transport {
     let isAwaited = false
     let end: AttemptEnd<A>
     try {
-      // It may have been stopped between being given the socket and now.
-      attempted.signal.throwIfAborted()
       end = await attemptOnSocket(attempted)
     } finally {
       // A stream goes on and keeps its socket: then the next call waits for it in the pool.
