@@ -71,7 +71,7 @@ export function createAlertingApi(options: AlertingApiOptions): AlertingApi {
       if (original?.config !== config) original = { config, text: alertmanagerConfig(config.alerting) }
       return original.text
     },
-    silences: silencesApi(alerting, now),
+    silences: silencesApi(alerting),
     async acknowledge(alert, acknowledgement) {
       try {
         return await acknowledgements.acknowledge(alert, acknowledgement)
@@ -92,14 +92,14 @@ export function createAlertingApi(options: AlertingApiOptions): AlertingApi {
   }
 }
 
-function silencesApi({ silences, dispatcher }: Alerting, now: () => number): SilencesApi {
+function silencesApi({ silences, dispatcher }: Alerting): SilencesApi {
   return {
-    all: () => silences.all(),
+    list: (query) => silences.list(query),
     get: (id) => silences.get(id),
-    stateOf: (silence) => silences.stateOf(silence, now()),
-    async set({ id, ...input }) {
+    stateOf: silences.stateOf,
+    async set(input) {
       try {
-        return { kind: 'set', silence: await silences.set(id === null ? input : { ...input, id }) }
+        return { kind: 'set', silence: await silences.set(input) }
       } catch (error) {
         if (!(error instanceof SilenceError)) throw error
         return { kind: error.kind, message: error.message }
