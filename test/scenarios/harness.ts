@@ -160,6 +160,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     rules: [rules === 'shipped' ? join(root, 'rules/*.yaml') : 'rules.yaml'],
     storage: { url: `sqlite:${databaseFile}` },
     http: { listen: '127.0.0.1:0' },
+    // What breaks and heals here does so all day long, and all of it at once.
+    flapping: false,
+    mass_change: false,
     alerting: {
       global: {
         smtp_smarthost: `${mail.host}:${mail.port}`,
