@@ -13,6 +13,7 @@
 import { createAlarm } from '../alarm.ts'
 import { type Alert, isFiring } from '../alerts/alert.ts'
 import type { AlertBook, Transition } from '../alerts/alert-book.ts'
+import type { Acknowledgement } from '../alerts/silence.ts'
 import type { Clock } from '../clock.ts'
 import { type DedupDecision, decide, type GroupState } from './dedup.ts'
 import { createGroups, type Group, type Groups } from './groups.ts'
@@ -61,7 +62,7 @@ export interface DeliveryStatus {
   readonly oldestAt: number | null
   /** True while no integration's last attempt failed. */
   readonly isDelivering: boolean
-  /** The earliest tick of a group; null without groups. */
+  /** The earliest tick of a group that nothing holds; null without any. */
   readonly nextFlushAt: number | null
   /** Entries of what was told to whom. */
   readonly toldEntries: number
@@ -349,8 +350,18 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       status: firing.length > 0 ? 'firing' : 'resolved',
       firing,
       resolved: membersOf(group, row.resolved),
+      acknowledged: acknowledgedAmong(firing),
       at: row.at,
     }
+  }
+
+  function acknowledgedAmong(alerts: readonly Alert[]): ReadonlyMap<string, Acknowledgement> {
+    const found = new Map<string, Acknowledgement>()
+    for (const alert of alerts) {
+      const acknowledgement = suppression.acknowledgementOf(alert, clock.now())
+      if (acknowledgement !== null) found.set(alert.fingerprint, acknowledgement)
+    }
+    return found
   }
 
   function membersOf(group: Group, fingerprints: readonly string[]): readonly Alert[] {
@@ -603,8 +614,10 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const all = [...lanes.values()]
       const waiting = all.map((lane) => lane.oldestAt()).filter((at) => at !== null)
       let nextFlushAt: number | null = null
-      for (const { timer } of groups.all())
-        nextFlushAt = Math.min(nextFlushAt ?? timer.nextFlushAt, timer.nextFlushAt)
+      for (const group of groups.all()) {
+        const at = group.timer.nextFlushAt
+        if (at > clock.now() || !isHeld(group)) nextFlushAt = Math.min(nextFlushAt ?? at, at)
+      }
       return {
         queued: all.reduce((sum, lane) => sum + lane.length(), 0),
         oldestAt: waiting.length === 0 ? null : Math.min(...waiting),
