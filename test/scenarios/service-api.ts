@@ -12,14 +12,19 @@ export interface ApiAlert {
 
 export interface ApiSilence {
   readonly id: string
+  readonly startsAt: string
   readonly status: { readonly state: 'pending' | 'active' | 'expired' }
 }
 
 export interface ServiceApi {
-  /** As `amtool silence add NAME=VALUE… --duration`; gives its id. */
+  /** As `amtool silence add NAME=VALUE… --duration`, or with `id` as `silence update`; gives its id. */
   silence(
     labels: Readonly<Record<string, string>>,
-    options: { readonly forMs: number; readonly annotations?: Readonly<Record<string, string>> },
+    options: {
+      readonly forMs: number
+      readonly id?: string
+      readonly annotations?: Readonly<Record<string, string>>
+    },
   ): Promise<string>
   expire(id: string): Promise<void>
   stateOfSilence(id: string): Promise<ApiSilence['status']['state']>
@@ -45,14 +50,18 @@ export function serviceApi(url: string, clock: Pick<Clock, 'now'>): ServiceApi {
   const json = async <T>(path: string) => (await (await call('GET', path)).json()) as T
 
   return {
-    async silence(labels, { forMs, annotations }) {
+    async silence(labels, { forMs, id, annotations }) {
       const now = clock.now()
+      const startsAt =
+        id === undefined
+          ? new Date(now).toISOString()
+          : (await json<ApiSilence>(`/api/v2/silence/${id}`)).startsAt
       const response = await call('POST', '/api/v2/silences', {
-        id: '',
+        id: id ?? '',
         matchers: Object.entries(labels).map(([name, value]) => ({
           ...{ name, value, isRegex: false, isEqual: true },
         })),
-        startsAt: new Date(now).toISOString(),
+        startsAt,
         endsAt: new Date(now + forMs).toISOString(),
         createdBy: 'anna',
         comment: 'heating is replaced',

@@ -53,17 +53,19 @@ async function toldAsLost(world: World, running: Parameters<typeof untilTold>[1]
 
 describe.concurrent('a silence', () => {
   it('that ends while what it silenced still fires tells that once, after a reminder', async ({ expect }) => {
-    await using world = await startTelling({ config: { silences: { remind_before: '3m' } } })
+    await using world = await startTelling({ config: { silences: { remind_before: '8m' } } })
     await using running = await world.startApp()
     const device = await toldAsLost(world, running)
     const untold = world.device(1)
-    const id = await running.api.silence({ alertname: 'DeviceLost' }, { forMs: 8 * minute })
-    const endsAt = world.clock.now() + 8 * minute
+    const labels = { alertname: 'DeviceLost' }
+    const id = await running.api.silence(labels, { forMs: day })
     world.lose(untold)
     await until('it silences both', async () => {
       const alerts = await running.api.alerts('DeviceLost')
       return alerts.length === 2 && alerts.every(({ status }) => status.silencedBy.includes(id))
     })
+    const endsAt = world.clock.now() + 10 * minute
+    expect(await running.api.silence(labels, { id, forMs: 10 * minute })).toBe(id)
     const reminder = 'The silence {alertname="DeviceLost"} ends soon, and alerts that it silences still fire'
     await until('somebody is reminded', () => world.webhooks.messages().length > 1)
     expect(world.clock.now()).toBeLessThan(endsAt)
@@ -202,7 +204,7 @@ describe.concurrent('an acknowledgement', () => {
       await quiet(world, running, minute)
     }
     const before = { handled: repeats(handled), other: repeats(other) }
-    await using running = await world.startApp()
+    await using _ = await world.startApp()
     await until('the other one is repeated', () => repeats(other) >= before.other + 3)
     expect(repeats(handled)).toBe(before.handled)
     world.heal(handled)
@@ -219,35 +221,42 @@ describe.concurrent('an acknowledgement', () => {
 
 describe.concurrent('an alert that comes and goes', () => {
   it.for([
-    { name: 'well', last: [] },
-    { name: 'lost', last: ['lost'] },
-  ] as const)('is told once as flapping, and then how it ended up: $name', async ({ last }, { expect }) => {
-    await using world = await startTelling({ config: { flapping: { window: '12m', high: 4, low: 2 } } })
-    await using running = await world.startApp()
-    const device = world.device(0)
-    const flip = async (what: 'lose' | 'heal') => {
-      await walkEnds(running)
-      world[what](device)
-    }
-    const isFlapping = async () => (await running.api.alerts('DeviceLost'))[0]?.isFlapping === true
-    const flapping = `flapping: ${lost(device)}`
-    for (let flips = 0; !(await isFlapping()); flips++) {
-      if (flips > 20) throw new Error('it should flap by now')
-      await flip(flips % 2 === 0 ? 'lose' : 'heal')
-      await walkEnds(running)
-    }
-    await until('that is told', () => world.webhooks.told('on-call').at(-1) === flapping)
-    const told = world.webhooks.messages().length
-    for (const what of ['heal', 'lose', 'heal', 'lose', 'heal', 'lose', 'heal'] as const) await flip(what)
-    expect(await isFlapping()).toBe(true)
-    expect(world.webhooks.messages()).toHaveLength(told)
+    // Marked when it fires, and when it ends.
+    { name: 'well', high: 4, last: [] },
+    { name: 'lost', high: 5, last: ['lost'] },
+  ] as const)(
+    'is told once as flapping, and then how it ended up: $name',
+    async ({ high, last }, { expect }) => {
+      await using world = await startTelling({
+        config: { poll: { schedule: '*/20 * * * * *' }, flapping: { window: '6m', high, low: 2 } },
+        route: { group_wait: '1s', group_interval: '10s' },
+      })
+      await using running = await world.startApp()
+      const device = world.device(0)
+      const flip = async (what: 'lose' | 'heal') => {
+        await walkEnds(running)
+        world[what](device)
+      }
+      const isFlapping = async () => (await running.api.alerts('DeviceLost'))[0]?.isFlapping === true
+      const flapping = `flapping: ${lost(device)}`
+      for (let flips = 0; !(await isFlapping()); flips++) {
+        if (flips > 20) throw new Error('it should flap by now')
+        await flip(flips % 2 === 0 ? 'lose' : 'heal')
+        await walkEnds(running)
+      }
+      await until('that is told', () => world.webhooks.told('on-call').at(-1) === flapping)
+      const told = world.webhooks.messages().length
+      for (const what of ['heal', 'lose', 'heal', 'lose', 'heal', 'lose', 'heal'] as const) await flip(what)
+      expect(await isFlapping()).toBe(true)
+      expect(world.webhooks.messages()).toHaveLength(told)
 
-    if (last.length > 0) await flip('lose')
-    await until('it has calmed down', async () => !(await isFlapping()))
-    await quiet(world, running)
-    const end = last.length > 0 ? [] : [`all resolved: -${lost(device)}`]
-    expect(world.webhooks.told('on-call').slice(told)).toEqual(end)
-    expect(world.webhooks.told('on-call').filter((text) => text === flapping)).toHaveLength(1)
-    expect(await running.api.alerts('DeviceLost')).toHaveLength(last.length)
-  })
+      if (last.length > 0) await flip('lose')
+      await until('it has calmed down', async () => !(await isFlapping()))
+      await quiet(world, running)
+      const end = last.length > 0 ? [] : [`all resolved: -${lost(device)}`]
+      expect(world.webhooks.told('on-call').slice(told)).toEqual(end)
+      expect(world.webhooks.told('on-call').filter((text) => text === flapping)).toHaveLength(1)
+      expect(await running.api.alerts('DeviceLost')).toHaveLength(last.length)
+    },
+  )
 })
