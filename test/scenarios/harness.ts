@@ -438,7 +438,10 @@ export function toldByMail({ id, text, receivedAt }: InboxMail): Told {
 }
 
 function toldByWebhook({ id, payload, receivedAt }: WebhookMessage): Told {
-  const text = JSON.stringify(payload)
+  // Its reason is a word where people read a sentence.
+  const wasLate = payload.notification_reason === 'resolved before delivery'
+  const late = 'It fired and ended before a message about it could be delivered.'
+  const text = JSON.stringify(payload) + (wasLate ? late : '')
   const title = `${payload.receiver}: ${payload.notification_reason}`
   return { id: `webhook ${id}`, receiver: 'webhook', state: payload.status, text, title, receivedAt }
 }
