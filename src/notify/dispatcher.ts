@@ -280,6 +280,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     const resolved: string[] = []
     const resolvedSilenced: string[] = []
     const acknowledged: string[] = []
+    const flapping: string[] = []
     let flappingSince: number | null = null
     // After a pause the tick lies behind: what holds an alert back is a question about the present.
     const now = clock.now()
@@ -300,11 +301,13 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       }
       firing.push(fingerprint)
       if (suppression.acknowledgementOf(alert, now) !== null) acknowledged.push(fingerprint)
-      if (alert.flappingSince !== null) flappingSince = Math.max(flappingSince ?? 0, alert.flappingSince)
+      if (alert.flappingSince === null) continue
+      flapping.push(fingerprint)
+      flappingSince = Math.max(flappingSince ?? 0, alert.flappingSince)
     }
     return {
-      ...{ at, firing, silenced, withheld, resolved, resolvedSilenced, acknowledged, flappingSince },
-      reasons: withheldFor,
+      ...{ at, firing, silenced, withheld, resolved, resolvedSilenced, acknowledged },
+      ...{ flapping, flappingSince, reasons: withheldFor },
     }
   }
 
