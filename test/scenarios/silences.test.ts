@@ -96,6 +96,25 @@ describe.concurrent('a silence', () => {
     expect(world.webhooks.told('on-call').slice(1)).toEqual([`resolved while silenced: -${lost(device)}`])
   })
 
+  it('keeps no place in a group whose other alerts are told meanwhile, and yet its end is told', async ({
+    expect,
+  }) => {
+    await using world = await startTelling({ route: { group_by: ['alertname'] } })
+    await using running = await world.startApp()
+    const device = await toldAsLost(world, running)
+    const later = world.device(1)
+    await running.api.silence({ device_id: device.id }, { forMs: day })
+    world.lose(later)
+    await until('the other one is told', () => world.webhooks.messages().length > 1)
+    world.heal(device)
+    await until('the end is told', () => world.webhooks.messages().length > 2)
+    await quiet(world, running)
+    expect(world.webhooks.told('on-call').slice(1)).toEqual([
+      `new alerts: ${lost(later)}`,
+      `some resolved: ${[`-${lost(device)}`, lost(later)].join(', ')}`,
+    ])
+  })
+
   it('with expire_when: resolved ends with what it silenced', async ({ expect }) => {
     await using world = await startTelling()
     await using running = await world.startApp()
