@@ -19,7 +19,7 @@ import { createGroups, type Group, type Groups } from './groups.ts'
 import { createLane, integrationKey, type Lane, type QueuedMessage } from './lane.ts'
 import type { Integration, LinkSource, Notification, SendOutcome } from './notification.ts'
 import type { Router } from './route.ts'
-import type { DedupEntry, NotifyStore, OutboxRow } from './store.ts'
+import type { DedupEntry, Flush, NotifyStore, OutboxRow } from './store.ts'
 import type { Suppression, Withheld } from './suppression.ts'
 import { createToldLog } from './told-log.ts'
 
@@ -113,6 +113,13 @@ export interface DispatcherEvents {
 // After a write failed, and between two looks at the groups: news that come in a burst share one.
 const storageRetryMs = 5_000
 const shortestWaitMs = 20
+// One write to the disk for so many groups that are due: a quiet tick of five hundred is no load then.
+const groupsPerSave = 50
+
+/** A tick of a group that is decided and not saved yet. */
+interface Judged extends Flush {
+  readonly group: Group
+}
 
 /** Takes up where the last run ended: timers, what was told, what was not delivered yet. */
 export async function openDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
@@ -172,20 +179,27 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const saved = await retryUnsaved()
       let nextAt = saved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
       if (enabled) {
-        for (const group of groups.all()) {
+        for (const some of inSlices(groups.all(), groupsPerSave)) {
           if (ending.aborted || reconfigured !== null) break
-          const isDue = group.timer.nextFlushAt <= clock.now()
-          // What nothing but a held alert is in has its first flush when that is let go.
-          if (isDue && isHeld(group)) continue
-          if (isDue && !(await flushOrReport(group))) {
-            nextAt = Math.min(nextAt, clock.now() + storageRetryMs)
-          } else if (groups.get(group.key) === group) {
-            nextAt = Math.min(nextAt, group.timer.nextFlushAt)
-          }
+          nextAt = Math.min(nextAt, await flushThoseDue(some))
         }
       }
       if (reconfigured === null) await alarm.until(Math.max(nextAt, clock.now() + shortestWaitMs), ending)
     }
+  }
+
+  /** When the next of these groups is due. */
+  async function flushThoseDue(some: readonly Group[]): Promise<number> {
+    const now = clock.now()
+    // What nothing but a held alert is in has its first flush when that is let go.
+    const awake = some.filter((group) => group.timer.nextFlushAt > now || !isHeld(group))
+    const due = awake.filter((group) => group.timer.nextFlushAt <= now)
+    const isSaved = due.length === 0 || (await flushOrReport(due))
+    let nextAt = isSaved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
+    for (const group of isSaved ? awake : awake.filter((one) => !due.includes(one))) {
+      if (groups.get(group.key) === group) nextAt = Math.min(nextAt, group.timer.nextFlushAt)
+    }
+    return nextAt
   }
 
   function isHeld({ timer, members }: Group): boolean {
@@ -199,28 +213,27 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     return hasFiring
   }
 
-  async function flushOrReport(group: Group): Promise<boolean> {
+  async function flushOrReport(due: readonly Group[]): Promise<boolean> {
     try {
-      await flush(group)
-      return true
+      await tell(
+        due.map((group) => {
+          const timer = { groupKey: group.key, nextFlushAt: nextTick(group), flushed: true }
+          return judge(group, { at: group.timer.nextFlushAt, timer, to: lanesOf(group) })
+        }),
+      )
     } catch (error) {
       events.onStorageError(error)
       return false
     }
+    for (const group of due) await settle(group).catch((error) => events.onStorageError(error))
+    return true
   }
 
-  async function flush(group: Group): Promise<void> {
-    const at = group.timer.nextFlushAt
-    const timer = { groupKey: group.key, nextFlushAt: nextTick(group), flushed: true }
-    await tell(group, { at, timer, to: lanesOf(group) })
-    await settle(group)
-  }
-
-  /** Decides, saves, and only then hands on: otherwise a crash would forget what was decided. */
-  async function tell(
+  /** What a group's state comes to for each of these integrations. */
+  function judge(
     group: Group,
     { at, timer, to }: { at: number; timer: Group['timer']; to: readonly Lane[] },
-  ): Promise<void> {
+  ): Judged {
     const state = stateOf(group, at)
     for (const reasons of state.reasons) events.onWithheld(reasons)
     const outbox: OutboxRow[] = []
@@ -244,13 +257,20 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         })
       }
     }
-    await store.saveFlush({ timer, outbox, remembered, dropped })
-    group.timer = timer
-    for (const entry of remembered) told.set(entry)
-    for (const row of dropped) lanes.get(row.integrationKey)?.drop(row.groupKey)
-    for (const row of outbox) {
-      const lane = lanes.get(row.integrationKey)
-      lane?.offer({ row, notification: compose(group, lane.integration, row) })
+    return { group, timer, outbox, remembered, dropped }
+  }
+
+  /** Saves, and only then hands on: otherwise a crash would forget what was decided. */
+  async function tell(judged: readonly Judged[]): Promise<void> {
+    await store.saveFlush(...judged)
+    for (const { group, timer, outbox, remembered, dropped } of judged) {
+      group.timer = timer
+      for (const entry of remembered) told.set(entry)
+      for (const row of dropped) lanes.get(row.integrationKey)?.drop(row.groupKey)
+      for (const row of outbox) {
+        const lane = lanes.get(row.integrationKey)
+        lane?.offer({ row, notification: compose(group, lane.integration, row) })
+      }
     }
   }
 
@@ -364,7 +384,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   /** Resolved members that nobody has to be told of any more leave; an empty group ends. */
   async function settle(group: Group): Promise<void> {
-    const resolved = [...group.members.values()].filter((alert) => alert.state === 'resolved')
+    const resolved: Alert[] = []
+    for (const alert of group.members.values()) if (alert.state === 'resolved') resolved.push(alert)
     const outstanding = resolved.length === 0 ? new Set() : outstandingIn(group)
     const done = resolved.filter((alert) => !outstanding.has(alert.fingerprint))
     for (const { fingerprint } of done) group.members.delete(fingerprint)
@@ -508,7 +529,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const group = groups.get(row.groupKey)
       if (group === undefined || integration.receiver !== group.route.receiver) return
       const standIns = lanesOf(group).filter((lane) => lane.integration.receiver !== group.route.receiver)
-      if (standIns.length > 0) await tell(group, { at: row.at, timer: group.timer, to: standIns })
+      if (standIns.length > 0) await tell([judge(group, { at: row.at, timer: group.timer, to: standIns })])
     } catch (error) {
       events.onStorageError(error)
     }
@@ -627,6 +648,10 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         },
       })),
   }
+}
+
+function* inSlices<T>(items: readonly T[], length: number): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += length) yield items.slice(from, from + length)
 }
 
 /** The episode before this one, as far as it is still known: it ended before the condition held again. */
