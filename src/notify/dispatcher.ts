@@ -194,7 +194,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     // What nothing but a held alert is in has its first flush when that is let go.
     const awake = some.filter((group) => group.timer.nextFlushAt > now || !isHeld(group))
     const due = awake.filter((group) => group.timer.nextFlushAt <= now)
-    const isSaved = due.length === 0 || (await flushOrReport(due))
+    const isSaved = due.length === 0 || (await flush(due))
     let nextAt = isSaved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
     for (const group of isSaved ? awake : awake.filter((one) => !due.includes(one))) {
       if (groups.get(group.key) === group) nextAt = Math.min(nextAt, group.timer.nextFlushAt)
@@ -213,7 +213,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     return hasFiring
   }
 
-  async function flushOrReport(due: readonly Group[]): Promise<boolean> {
+  async function flush(due: readonly Group[]): Promise<boolean> {
     try {
       await tell(
         due.map((group) => {
