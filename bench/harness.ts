@@ -6,7 +6,7 @@
 // heap or the other's compiled code, and takes turns, so that both meet the same neighbours.
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { globSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -93,6 +93,31 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >> 1
   const upper = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+// --- what a process has cost so far
+
+/** User and system, of all threads; NaN where there is no /proc. */
+export function cpuMsOf(pid: number | undefined): number {
+  try {
+    // The 14th and 15th field, in hundredths of a second; the second one, a name, may hold spaces.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** The resident set, now and at its peak, bytes; NaN where there is no /proc. */
+export function memoryOf(pid: number | undefined): { readonly nowBytes: number; readonly peakBytes: number } {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const bytes = (name: string) =>
+      Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1_024
+    return { nowBytes: bytes('VmRSS'), peakBytes: bytes('VmHWM') }
+  } catch {
+    return { nowBytes: Number.NaN, peakBytes: Number.NaN }
+  }
 }
 
 // --- places

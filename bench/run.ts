@@ -3,15 +3,17 @@
 
 import process from 'node:process'
 import { parseArgs } from 'node:util'
+import { alerting } from './alerting.ts'
 import { evaluation } from './evaluation.ts'
 import { type Benchmark, type Figure, isWithinLimit, printReport, rounded } from './harness.ts'
 import { memory } from './memory.ts'
 import { pacing } from './pacing.ts'
 import { scrape } from './scrape.ts'
 import { start } from './start.ts'
+import { storm } from './storm.ts'
 import { walk } from './walk.ts'
 
-const benchmarks: readonly Benchmark[] = [evaluation, scrape, start, walk, pacing, memory]
+const benchmarks: readonly Benchmark[] = [evaluation, scrape, start, walk, pacing, memory, alerting, storm]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

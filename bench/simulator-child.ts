@@ -2,6 +2,8 @@
 
 import process from 'node:process'
 import { systemClock } from '../src/clock.ts'
+import type { DeviceType } from '../src/fleet/device.ts'
+import { manufacturers } from '../src/simulator/catalogue.ts'
 import { createFleet, type Fleet } from '../src/simulator/fleet.ts'
 import { startSimulator } from '../src/simulator/server.ts'
 import { answerParent, type CallCounts, childOptions, fixedToken } from './harness.ts'
@@ -13,6 +15,8 @@ export interface SimulatorChildOptions {
   readonly requestsPerSecond?: number
   /** Only every so-manieth user has devices; the others say so by counts of 0. Default 1: all. */
   readonly everyNthHasDevices?: number
+  /** Every user has a heat pump of this name's, and nothing else. Default: as households are. */
+  readonly onlyManufacturer?: string
 }
 
 export interface SimulatorChildReady {
@@ -26,7 +30,7 @@ const options = childOptions<SimulatorChildOptions>()
 const fleet = createFleet({ seed: 7, users: options.users, healthy: true, shapes: 'current' })
 const simulator = await startSimulator({
   clock: systemClock,
-  fleet: sparse(fleet, options.everyNthHasDevices ?? 1),
+  fleet: ofOneManufacturer(sparse(fleet, options.everyNthHasDevices ?? 1), options.onlyManufacturer),
   latencyMs: options.latencyMs ?? 0,
   requestsPerSecond: options.requestsPerSecond ?? null,
   fixedToken,
@@ -60,6 +64,20 @@ function sparse(all: Fleet, every: number): Fleet {
     deviceTypesOf: (index) => (has(index) ? all.deviceTypesOf(index) : []),
     devices: (index, type) => (has(index) ? all.devices(index, type) : []),
     countDevices: (index, type) => (has(index) ? all.countDevices(index, type) : 0),
+  }
+}
+
+function ofOneManufacturer(all: Fleet, name: string | undefined): Fleet {
+  const manufacturer = manufacturers.heat_pump.find((each) => each.name === name)
+  if (manufacturer === undefined) return all
+  const model = manufacturer.models[0] ?? name ?? ''
+  const has = (type?: DeviceType) => type === undefined || type === 'heat_pump'
+  return {
+    ...all,
+    deviceTypesOf: () => ['heat_pump'],
+    devices: (index, type) =>
+      has(type) ? all.devices(index, 'heat_pump').map((each) => ({ ...each, manufacturer, model })) : [],
+    countDevices: (index, type) => (has(type) ? all.countDevices(index, 'heat_pump') : 0),
   }
 }
 

@@ -2,7 +2,6 @@
 
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { copyFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -16,7 +15,15 @@ import { Malformed } from '../src/partner/json-array-stream.ts'
 import { createFleet } from '../src/simulator/fleet.ts'
 import { deviceRecord, userRecord } from '../src/simulator/records.ts'
 import { openSqlite } from '../src/storage/sqlite.ts'
-import { type Benchmark, configurationText, median, type Report, root, scratchFolder } from './harness.ts'
+import {
+  type Benchmark,
+  configurationText,
+  cpuMsOf,
+  median,
+  type Report,
+  root,
+  scratchFolder,
+} from './harness.ts'
 
 const storedAlerts = 100_000
 const rounds = 5
@@ -184,15 +191,5 @@ async function startOnce({
     await ended
     partner.closeAllConnections()
     partner.close()
-  }
-}
-
-function cpuMsOf(pid: number | undefined): number {
-  try {
-    // The 14th and 15th field, in hundredths of a second; the second one, a name, may hold spaces.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-    return (Number(fields[11]) + Number(fields[12])) * 10
-  } catch {
-    return Number.NaN
   }
 }

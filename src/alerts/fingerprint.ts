@@ -2,7 +2,7 @@ import type { Labels } from './alert.ts'
 
 // 2^40 + primeLow is the prime of FNV-1a with 64 bits.
 const primeLow = 0x1b3
-const separator = '\u00ff'
+const separator = 0xff
 
 const encoder = new TextEncoder()
 
@@ -12,20 +12,33 @@ const encoder = new TextEncoder()
  * 32 bits: it is made at each evaluation of an active alert, and with BigInt it takes 17 µs.
  */
 export function fingerprint(labels: Labels): string {
-  let bytes = ''
+  const hash = { high: 0xcbf29ce4 | 0, low: 0x84222325 | 0 }
   for (const name of Object.keys(labels).sort()) {
-    bytes += utf8(name) + separator + utf8(labels[name] ?? '') + separator
+    feed(hash, name)
+    feed(hash, labels[name] ?? '')
   }
-  let high = 0xcbf29ce4
-  let low = 0x84222325
-  for (let at = 0; at < bytes.length; at++) {
-    const mixed = (low ^ bytes.charCodeAt(at)) >>> 0
-    // Below 2^41, so it is exact.
-    const product = mixed * primeLow
-    low = product >>> 0
-    high = (Math.imul(high, primeLow) + (mixed << 8) + (product - low) / 0x1_0000_0000) >>> 0
+  return hex(hash.high) + hex(hash.low)
+}
+
+/** Takes in the text and its separator. */
+function feed(hash: { high: number; low: number }, text: string): void {
+  let { high, low } = hash
+  const bytes = utf8(text)
+  for (let at = 0; at <= bytes.length; at++) {
+    const byte = at < bytes.length ? bytes.charCodeAt(at) : separator
+    const mixed = low ^ byte
+    // The product of the lower half, itself in halves: nothing here exceeds 32 bits.
+    const lowest = (mixed & 0xffff) * primeLow
+    const middle = (mixed >>> 16) * primeLow + (lowest >>> 16)
+    low = (middle << 16) | (lowest & 0xffff)
+    high = (Math.imul(high, primeLow) + (mixed << 8) + (middle >>> 16)) | 0
   }
-  return high.toString(16).padStart(8, '0') + low.toString(16).padStart(8, '0')
+  hash.high = high
+  hash.low = low
+}
+
+function hex(half: number): string {
+  return (half >>> 0).toString(16).padStart(8, '0')
 }
 
 /** One character for each byte of the text in UTF-8. */

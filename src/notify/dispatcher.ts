@@ -22,7 +22,7 @@ import { createLane, integrationKey, type Lane, type QueuedMessage } from './lan
 import { createLanes } from './lanes.ts'
 import type { Integration, LinkSource, Notification, SendOutcome } from './notification.ts'
 import type { Router } from './route.ts'
-import type { DedupEntry, NotifyStore, OutboxRow } from './store.ts'
+import type { DedupEntry, Flush, NotifyStore, OutboxRow } from './store.ts'
 import type { Suppression, Withheld } from './suppression.ts'
 import { createToldLog } from './told-log.ts'
 
@@ -116,6 +116,13 @@ export interface DispatcherEvents {
 // After a write failed, and between two looks at the groups: news that come in a burst share one.
 const storageRetryMs = 5_000
 const shortestWaitMs = 20
+// One write to the disk for so many groups that are due: a quiet tick of five hundred is no load then.
+const groupsPerSave = 50
+
+/** A tick of a group that is decided and not saved yet. */
+interface Judged extends Flush {
+  readonly group: Group
+}
 
 /** Takes up where the last run ended: timers, what was told, what was not delivered yet. */
 export async function openDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
@@ -177,44 +184,57 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const saved = await retryUnsaved()
       let nextAt = saved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
       if (enabled) {
-        for (const group of groups.all()) {
+        for (const some of inSlices(groups.all(), groupsPerSave)) {
           if (ending.aborted || reconfigured !== null) break
-          const isDue = group.timer.nextFlushAt <= clock.now()
-          // What nothing but a held alert is in has its first flush when that is let go.
-          if (isDue && isHeld(group, { suppression, now: clock.now() })) continue
-          if (isDue && !(await flushOrReport(group))) {
-            nextAt = Math.min(nextAt, clock.now() + storageRetryMs)
-          } else if (groups.get(group.key) === group) {
-            nextAt = Math.min(nextAt, group.timer.nextFlushAt)
-          }
+          nextAt = Math.min(nextAt, await flushThoseDue(some))
         }
       }
       if (reconfigured === null) await alarm.until(Math.max(nextAt, clock.now() + shortestWaitMs), ending)
     }
   }
 
-  async function flushOrReport(group: Group): Promise<boolean> {
+  /** When the next of these groups is due. */
+  async function flushThoseDue(some: readonly Group[]): Promise<number> {
+    const now = clock.now()
+    const isDue = ({ timer }: Group) => timer.nextFlushAt <= now
+    // What nothing but a held alert is in has its first flush when that is let go.
+    const awake = some.filter((group) => !isDue(group) || !isHeld(group, { suppression, now }))
+    await flush(awake.filter(isDue))
+    let nextAt = Number.POSITIVE_INFINITY
+    for (const group of awake) {
+      if (groups.get(group.key) !== group) continue
+      nextAt = Math.min(nextAt, isDue(group) ? clock.now() + storageRetryMs : group.timer.nextFlushAt)
+    }
+    return nextAt
+  }
+
+  /** Those that could not be saved stay due. */
+  async function flush(due: readonly Group[]): Promise<void> {
+    const judged: Judged[] = []
+    for (const group of due) {
+      const timer = { groupKey: group.key, nextFlushAt: nextTick(group), flushed: true }
+      try {
+        judged.push(judge(group, { at: group.timer.nextFlushAt, timer, to: lanesOf(group) }))
+      } catch (error) {
+        // A group that cannot be judged must not keep the others from being told.
+        events.onStorageError(error)
+      }
+    }
+    if (judged.length === 0) return
     try {
-      await flush(group)
-      return true
+      await tell(judged)
     } catch (error) {
       events.onStorageError(error)
-      return false
+      return
     }
+    for (const { group } of judged) await settle(group).catch((error) => events.onStorageError(error))
   }
 
-  async function flush(group: Group): Promise<void> {
-    const at = group.timer.nextFlushAt
-    const timer = { groupKey: group.key, nextFlushAt: nextTick(group), flushed: true }
-    await tell(group, { at, timer, to: lanesOf(group) })
-    await settle(group)
-  }
-
-  /** Decides, saves, and only then hands on: otherwise a crash would forget what was decided. */
-  async function tell(
+  /** What a group's state comes to for each of these integrations. */
+  function judge(
     group: Group,
     { at, timer, to }: { at: number; timer: Group['timer']; to: readonly Lane[] },
-  ): Promise<void> {
+  ): Judged {
     const state = groupStateAt(group, { suppression, at, now: clock.now() })
     for (const reasons of state.reasons) events.onWithheld(reasons)
     const outbox: OutboxRow[] = []
@@ -228,23 +248,24 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       if (decision.kind === 'remember') {
         const { firing, silenced } = decision
         const receiverData = entry?.receiverData ?? null
-        remembered.push({
-          ...place,
-          at: entry?.at ?? at,
-          firing,
-          resolved: state.resolved,
-          silenced,
-          receiverData,
-        })
+        const toldAt = entry?.at ?? at
+        remembered.push({ ...place, at: toldAt, firing, resolved: state.resolved, silenced, receiverData })
       }
     }
-    await store.saveFlush({ timer, outbox, remembered, dropped })
-    group.timer = timer
-    for (const entry of remembered) told.set(entry)
-    for (const row of dropped) lanes.get(row.integrationKey)?.drop(row.groupKey)
-    for (const row of outbox) {
-      const lane = lanes.get(row.integrationKey)
-      if (lane !== undefined) offer(lane, group, row)
+    return { group, timer, outbox, remembered, dropped }
+  }
+
+  /** Saves, and only then hands on: otherwise a crash would forget what was decided. */
+  async function tell(judged: readonly Judged[]): Promise<void> {
+    await store.saveFlush(...judged)
+    for (const { group, timer, outbox, remembered, dropped } of judged) {
+      group.timer = timer
+      for (const entry of remembered) told.set(entry)
+      for (const row of dropped) lanes.get(row.integrationKey)?.drop(row.groupKey)
+      for (const row of outbox) {
+        const lane = lanes.get(row.integrationKey)
+        if (lane !== undefined) offer(lane, group, row)
+      }
     }
   }
 
@@ -296,7 +317,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   /** Resolved members that nobody has to be told of any more leave; an empty group ends. */
   async function settle(group: Group): Promise<void> {
-    const resolved = [...group.members.values()].filter((alert) => alert.state === 'resolved')
+    const resolved: Alert[] = []
+    for (const alert of group.members.values()) if (alert.state === 'resolved') resolved.push(alert)
     const outstanding = resolved.length === 0 ? new Set() : outstandingIn(group)
     const done = resolved.filter((alert) => !outstanding.has(alert.fingerprint))
     for (const { fingerprint } of done) group.members.delete(fingerprint)
@@ -450,7 +472,9 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       if (group === undefined || integration.receiver !== group.route.receiver) return
       const { fallbackReceiver: standIn } = policy
       const standIns = standIn === null || standIn === group.route.receiver ? [] : lanes.ofReceiver(standIn)
-      if (standIns.length > 0) await tell(group, { at: row.at, timer: group.timer, to: standIns })
+      if (standIns.length > 0) {
+        await tell([judge(group, { at: row.at, timer: group.timer, to: standIns })])
+      }
     } catch (error) {
       events.onStorageError(error)
     }
@@ -538,4 +562,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         },
       })),
   }
+}
+
+function* inSlices<T>(items: readonly T[], length: number): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += length) yield items.slice(from, from + length)
 }

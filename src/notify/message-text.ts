@@ -14,10 +14,12 @@ export interface Moment {
  * direction marks and lone surrogates become spaces, runs of spaces one, and what was cut off `…`.
  */
 export function plainText(text: string, codePoints: number): string {
+  if (text.length <= codePoints && isPlain.test(text)) return text
   // Only as much as can matter is cleaned: a value may be megabytes long. Four characters per
   // code point leave room for pairs and for spaces that collapse.
   const start = text.slice(0, codePoints * 4 + 64)
   const clean = start.replace(unprintable, ' ').replace(/\s+/gu, ' ').trim()
+  if (clean.length <= codePoints && start.length === text.length) return clean
   const points = [...clean]
   if (points.length <= codePoints && start.length === text.length) return clean
   return `${points
@@ -25,6 +27,9 @@ export function plainText(text: string, codePoints: number): string {
     .join('')
     .trimEnd()}…`
 }
+
+// As nearly all texts are: printable ASCII with single spaces inside, which needs no look at code points.
+const isPlain = /^[!-~]+(?: [!-~]+)*$/
 
 // Controls (Cc), lone surrogates (Cs), line and paragraph separators, and the characters that
 // reorder or hide text: U+200B-200F (but the joiners that emoji and scripts need), U+202A-202E,

@@ -41,20 +41,23 @@ export interface GroupTimer {
   readonly flushed: boolean
 }
 
+/** What one tick of a group comes to: its next tick, and the messages that it decided on. */
+export interface Flush {
+  readonly timer: GroupTimer
+  readonly outbox: readonly OutboxRow[]
+  /** Told to nobody (send_resolved: false), only remembered. */
+  readonly remembered: readonly DedupEntry[]
+  /** Rows whose message nobody needs any more. */
+  readonly dropped: readonly { readonly groupKey: string; readonly integrationKey: string }[]
+}
+
 /** What delivery needs of a database. Each call is one transaction. */
 export interface NotifyStore {
   loadGroupTimers(): Promise<readonly GroupTimer[]>
   loadDedupEntries(): Promise<readonly DedupEntry[]>
   loadOutbox(): Promise<readonly OutboxRow[]>
-  /** Before anything is sent: the group's next tick, and the messages that this tick decided on. */
-  saveFlush(flush: {
-    readonly timer: GroupTimer
-    readonly outbox: readonly OutboxRow[]
-    /** Told to nobody (send_resolved: false), only remembered. */
-    readonly remembered: readonly DedupEntry[]
-    /** Rows whose message nobody needs any more. */
-    readonly dropped: readonly { readonly groupKey: string; readonly integrationKey: string }[]
-  }): Promise<void>
+  /** Before anything is sent: what the ticks of some groups came to, all of them or none. */
+  saveFlush(...flushes: readonly Flush[]): Promise<void>
   /** After a failed attempt. Writes only if the row is still the one of `row.at`. */
   saveAttempt(row: OutboxRow): Promise<void>
   /** After success: the row goes (if it is still the one of `entry.at`), what was told is remembered. */

@@ -124,13 +124,15 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
 
     loadOutbox: () => call('load the outbox', () => notify.messages.all().map(readMessage)),
 
-    saveFlush: ({ timer, outbox, remembered, dropped }) =>
+    saveFlush: (...flushes) =>
       write('save a flush', () => {
-        notify.upsertTimer.run(timer.groupKey, timer.nextFlushAt, timer.flushed ? 1 : 0)
-        // First what goes: a message that was decided now stays.
-        for (const row of dropped) notify.removeMessage.run(row.groupKey, row.integrationKey)
-        for (const row of outbox) notify.upsertMessage.run(...messageValues(row))
-        for (const entry of remembered) notify.upsertEntry.run(...entryValues(entry))
+        for (const { timer, outbox, remembered, dropped } of flushes) {
+          notify.upsertTimer.run(timer.groupKey, timer.nextFlushAt, timer.flushed ? 1 : 0)
+          // First what goes: a message that was decided now stays.
+          for (const row of dropped) notify.removeMessage.run(row.groupKey, row.integrationKey)
+          for (const row of outbox) notify.upsertMessage.run(...messageValues(row))
+          for (const entry of remembered) notify.upsertEntry.run(...entryValues(entry))
+        }
       }),
 
     saveAttempt: (row) =>

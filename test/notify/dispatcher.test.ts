@@ -90,7 +90,13 @@ let running: Promise<void>
 
 async function begin(
   integrations: readonly Integration[],
-  options: { enabled?: boolean; route?: Route; policy?: Partial<DeliveryPolicy> } = {},
+  options: {
+    enabled?: boolean
+    route?: Route
+    policy?: Partial<DeliveryPolicy>
+    onStorageError?: (error: unknown) => void
+    saveFlush?: Storage['saveFlush']
+  } = {},
 ): Promise<void> {
   storage = await openSqlite({ path: join(folder, 'state.db') })
   book = await openAlertBook(storage, { downMs: 0 })
@@ -107,7 +113,7 @@ async function begin(
           ? { fingerprint: print, episode, by: 'b', comment: '', at: 0, until: null }
           : null,
     }),
-    store: storage,
+    store: options.saveFlush === undefined ? storage : { ...storage, saveFlush: options.saveFlush },
     book,
     clock,
     linkFor: async () => null,
@@ -117,9 +123,11 @@ async function begin(
       onFailure() {},
       onWithheld() {},
       onDropped: (row) => void dropped.push(row),
-      onStorageError: (error) => {
-        throw error
-      },
+      onStorageError:
+        options.onStorageError ??
+        ((error) => {
+          throw error
+        }),
     },
   })
   if (options.enabled ?? true) dispatcher.enable()
@@ -285,6 +293,35 @@ describe('a group', () => {
     dispatcher.enable()
     await to('30:00')
     expect(slack.messages).toEqual(['7:00 first notification A'])
+  })
+})
+
+describe('many groups', () => {
+  it('that are due together are saved together, and after a write that failed all are told once', async () => {
+    const slack = recorder('slack')
+    const errors: unknown[] = []
+    const saves: number[] = []
+    let isFull = true
+    await begin([slack], {
+      route: { ...route, groupBy: ['name'] },
+      onStorageError: (error) => void errors.push(error),
+      saveFlush: (...flushes) => {
+        saves.push(flushes.length)
+        return isFull ? Promise.reject(new Error('disk full')) : storage.saveFlush(...flushes)
+      },
+    })
+    const names = Array.from({ length: 120 }, (_, index) => `n${index}`)
+    for (const name of names) await set(name, true)
+    await to('0:31')
+    expect(slack.messages).toEqual([])
+    expect(errors).toHaveLength(3)
+    expect(saves).toEqual([50, 50, 20])
+    isFull = false
+    await to('1:00')
+    expect(slack.messages.toSorted()).toEqual(
+      names.map((name) => `0:35 first notification ${name}`).toSorted(),
+    )
+    expect(saves).toEqual([50, 50, 20, 50, 50, 20])
   })
 })
 

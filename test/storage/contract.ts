@@ -317,6 +317,18 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         expect(await storage.loadGroupTimers()).toEqual([])
         expect(await storage.loadOutbox()).toEqual([])
       })
+
+      it('is saved together with those of other groups, all of them or none', async () => {
+        const other = { ...message, groupKey: 'other' }
+        const flush = { timer, outbox: [message], remembered: [], dropped: [] }
+        const second = { ...flush, timer: { ...timer, groupKey: 'other' }, outbox: [other] }
+        const bad = { ...second, remembered: [{ ...told, at: null as unknown as number }] }
+        await expect(storage.saveFlush(flush, bad)).rejects.toMatchObject({ kind: 'internal' })
+        expect(await storage.loadOutbox()).toEqual([])
+        await storage.saveFlush(flush, second)
+        expect(await storage.loadGroupTimers()).toEqual(expect.arrayContaining([timer, second.timer]))
+        expect(await storage.loadOutbox()).toEqual(expect.arrayContaining([message, other]))
+      })
     })
 
     describe('an attempt', () => {

@@ -31,8 +31,7 @@ export function alertmanagerAlert(
   const startedAt = alert.firedAt ?? alert.activeAt
   const endedAt = isFiring(alert) ? null : Math.max(startedAt, alert.resolvedAt ?? alert.evaluatedAt)
   return {
-    // Alertmanager knows no empty labels: to have one is the same as not to have it.
-    labels: Object.fromEntries(Object.entries(alert.labels).filter(([, value]) => value !== '')),
+    labels: withoutEmpty(alert.labels),
     annotations: annotations(alert, link, showPersonalData),
     startsAt: new Date(startedAt).toISOString(),
     endsAt: endedAt === null ? null : new Date(endedAt).toISOString(),
@@ -55,11 +54,12 @@ function annotations(alert: Alert, link: AlertLink | undefined, showPersonalData
   // Some utilities use the customer's e-mail address as their id.
   const idIsPersonal = externalUserId?.includes('@') ?? false
   const hidden = showPersonalData ? [] : [email, name, idIsPersonal ? externalUserId : null]
-  const shown = Object.entries(alert.annotations).map(([key, value]) => {
+  const said = new Map<string, string>()
+  for (const [key, value] of Object.entries(alert.annotations)) {
     let text = plainText(value, longestAnnotation)
-    for (const word of hidden) text = withoutWord(text, word ?? '')
-    return [key, text] as const
-  })
+    for (const word of hidden) if (word !== null && word !== '') text = withoutWord(text, word)
+    if (text !== '') said.set(key, text)
+  }
   const firing = isFiring(alert)
   const url = firing ? webUrl(link?.url) : null
   const ours = {
@@ -71,11 +71,21 @@ function annotations(alert: Alert, link: AlertLink | undefined, showPersonalData
     no_data_reason: firing ? (alert.noData?.reason ?? null) : null,
     resolved_reason: firing ? null : alert.resolvedReason,
   }
-  const added = Object.entries(ours).flatMap(([key, value]) => {
-    const text = key === 'resolution_url' ? (value ?? '') : plainText(value ?? '', longestAnnotation)
-    return text === '' ? [] : [[key, text] as const]
-  })
-  return Object.fromEntries([...shown, ...added].filter(([, text]) => text !== ''))
+  for (const [key, value] of Object.entries(ours)) {
+    if (value === null) continue
+    const text = key === 'resolution_url' ? value : plainText(value, longestAnnotation)
+    if (text !== '') said.set(key, text)
+  }
+  return Object.fromEntries(said)
+}
+
+/** Alertmanager knows no empty labels: to have one is the same as not to have it. */
+function withoutEmpty(labels: Labels): Labels {
+  for (const name in labels) {
+    if (labels[name] === '')
+      return Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== ''))
+  }
+  return labels
 }
 
 /** Null for what is no instant: it comes from the partner. */
