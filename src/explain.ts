@@ -184,16 +184,22 @@ function explainAlert(alert: Alert, { book, alerting, rules, now }: ExplainOptio
     silencedBy: silencedBy.map(({ id, createdBy, comment, endsAt }) => ({ id, createdBy, comment, endsAt })),
     heldFor: alerting.suppression.heldFor(alert, at),
     acknowledgement: alerting.acknowledgements.of(alert, at),
-    groups: groupsOf(alert, alerting).map((group) => ({
-      key: group.key,
-      receiver: group.route.receiver,
-      mutedBy: alerting.suppression.of(alert, group.route, at)?.mutedBy ?? [],
-      nextFlushAt: group.nextFlushAt,
-      next: group.outlook().map((outlook) => ({
-        integration: outlook.integrationKey,
-        what: whatIsNext(alert, outlook, group),
-      })),
-    })),
+    groups: groupsOf(alert, alerting).map((group) => {
+      const withheld = alerting.suppression.of(alert, group.route, at)
+      return {
+        key: group.key,
+        receiver: group.route.receiver,
+        mutedBy: withheld?.mutedBy ?? [],
+        nextFlushAt: group.nextFlushAt,
+        next: group.outlook().map((outlook) => ({
+          integration: outlook.integrationKey,
+          what: whatIsNext(alert, outlook, group, {
+            isHeldBack: withheld !== null && isFiring(alert),
+            isAcknowledged: alerting.acknowledgements.of(alert, at) !== null,
+          }),
+        })),
+      }
+    }),
   }
 }
 
@@ -230,7 +236,12 @@ function time(ms: number): string {
 }
 
 /** In words: what the next tick tells this integration about the alert's group. */
-function whatIsNext(alert: Alert, { decision, told, undelivered }: Outlook, group: GroupStatus): string {
+function whatIsNext(
+  alert: Alert,
+  { decision, told, undelivered }: Outlook,
+  group: GroupStatus,
+  { isHeldBack, isAcknowledged }: { readonly isHeldBack: boolean; readonly isAcknowledged: boolean },
+): string {
   if (undelivered !== undefined && decision.kind === 'wait') {
     return `"${undelivered.reason}" waits to be delivered, next attempt at ${time(undelivered.nextAttemptAt)}`
   }
@@ -239,7 +250,8 @@ function whatIsNext(alert: Alert, { decision, told, undelivered }: Outlook, grou
     return `"${decision.reason}" at ${time(group.nextFlushAt)}${isInIt ? '' : ', without this alert'}`
   }
   if (told === undefined) return 'nothing: it was never told of this group'
-  if (!told.firing.includes(alert.fingerprint)) return 'nothing: this alert is held back'
+  if (isHeldBack || !told.firing.includes(alert.fingerprint)) return 'nothing: this alert is held back'
+  if (isAcknowledged) return 'no repeat for its sake: it is acknowledged'
   const due = told.at + group.route.repeatIntervalMs
   const ticks = Math.max(0, Math.ceil((due - group.nextFlushAt) / group.route.groupIntervalMs))
   return `"repeat" at ${time(group.nextFlushAt + ticks * group.route.groupIntervalMs)} if nothing changes`
