@@ -219,7 +219,16 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       logger.info({}, 'Configuration and rules were read anew')
     }
 
-    async function reloadAnew(): Promise<ReloadOutcome> {
+    let lastReload: Promise<unknown> = Promise.resolve()
+
+    /** One at a time: the last one to ask has the last word. */
+    function reloadAnew(): Promise<ReloadOutcome> {
+      const done = lastReload.then(readAndReload)
+      lastReload = done
+      return done
+    }
+
+    async function readAndReload(): Promise<ReloadOutcome> {
       try {
         await reload((await deps.loadAnew?.()) ?? current)
         return { ok: true }
