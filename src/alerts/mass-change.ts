@@ -4,6 +4,9 @@
 // alert, MassChange, asks for that look, and everything that fired since waits until somebody
 // acknowledges it or `holdMs` is over. Nothing is lost, and nothing waits for ever.
 //
+// Terms: a *round* is a walk and the rechecks after it, up to the next walk or the end of a hold. What
+// fires in one round is counted together.
+//
 // Alerts about the fleet never wait: they are the news that explains the others. The state is in the
 // MassChange alert itself, whose subject says since when, so it survives a restart.
 
@@ -27,7 +30,7 @@ export interface MassChangeGuard {
   end(at: number, devices: number): void
   /** It was stopped, or failed. */
   abandon(): void
-  /** Ends a hold that is over or acknowledged; due every few seconds. */
+  /** Looks at what rechecks found, and ends a hold that is over or acknowledged; due every few seconds. */
   tend(at: number): void
   heldFor(alert: Alert, at: number): 'walk' | 'mass change' | null
 }
@@ -53,6 +56,8 @@ export function createMassChangeGuard({
   readonly isAcknowledged: (alert: Alert, at: number) => boolean
 }): MassChangeGuard {
   let walkSince: number | null = null
+  /** Of the present round; `devices` null: its walk has not ended. */
+  let round: { readonly since: number; readonly devices: number | null } | null = null
   let hold = findHold(book.all())
   book.subscribe((transitions) => {
     if (transitions.some(({ before, after }) => (after ?? before)?.ruleId === ruleId))
@@ -64,40 +69,51 @@ export function createMassChangeGuard({
     return hold !== null && at < hold.alert.activeAt + holdMs && !isAcknowledged(hold.alert, at)
   }
 
+  /** Begins a hold if this round has been too much. */
+  function look(at: number): void {
+    const allowed = limits()
+    if (allowed === null || round === null || round.devices === null || isHolding(at)) return
+    const { since, devices } = round
+    const byRule = new Map<string, number>()
+    let count = 0
+    for (const alert of book.all()) {
+      if (!firedSince(alert, since) || isHeldBack(alert, at)) continue
+      const { alertname = '' } = alert.labels
+      byRule.set(alertname, (byRule.get(alertname) ?? 0) + 1)
+      count++
+    }
+    if (count < Math.max(allowed.minimum, devices * allowed.share)) return
+    raise({ ruleId, subject: { kind: 'fleet', group: `${subjectPrefix}${since}` }, at }, true, () => ({
+      labels: { alertname: 'MassChange', severity: 'critical' },
+      annotations: {
+        summary: `${count} alerts would newly fire at once, of ${devices} devices: ${mostOften(byRule)}`,
+        description:
+          `They wait until ${new Date(at + allowed.holdMs).toISOString().slice(0, 16)}Z, then they are told. ` +
+          'Acknowledge this alert to have them told now; if a rule is wrong, correct it, or silence them.',
+      },
+      affected: nobody,
+    }))
+  }
+
   return {
     begin(at) {
       walkSince = at
+      round = { since: at, devices: null }
     },
     end(at, devices) {
-      const since = walkSince
+      if (walkSince === null) return
+      round = { since: walkSince, devices }
       walkSince = null
-      const allowed = limits()
-      if (since === null || allowed === null || isHolding(at)) return
-      const byRule = new Map<string, number>()
-      let count = 0
-      for (const alert of book.all()) {
-        if (!firedSince(alert, since) || isHeldBack(alert, at)) continue
-        const { alertname = '' } = alert.labels
-        byRule.set(alertname, (byRule.get(alertname) ?? 0) + 1)
-        count++
-      }
-      if (count < Math.max(allowed.minimum, devices * allowed.share)) return
-      raise({ ruleId, subject: { kind: 'fleet', group: `${subjectPrefix}${since}` }, at }, true, () => ({
-        labels: { alertname: 'MassChange', severity: 'critical' },
-        annotations: {
-          summary: `${count} alerts would newly fire at once, of ${devices} devices: ${mostOften(byRule)}`,
-          description:
-            `They wait until ${new Date(at + allowed.holdMs).toISOString().slice(0, 16)}Z, then they are told. ` +
-            'Acknowledge this alert to have them told now; if a rule is wrong, correct it, or silence them.',
-        },
-        affected: nobody,
-      }))
+      look(at)
     },
     abandon() {
       walkSince = null
     },
     tend(at) {
-      if (hold === null || isHolding(at)) return
+      if (hold === null) return look(at)
+      if (isHolding(at)) return
+      // What was held is let go, and counts no more.
+      if (round !== null) round = { ...round, since: at }
       const { subject, labels, annotations, affected } = hold.alert
       raise({ ruleId, subject, at }, false, () => ({ labels, annotations, affected }))
     },

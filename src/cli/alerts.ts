@@ -46,14 +46,17 @@ export async function listAlerts(
   const alerts = await service.get('/api/v1/alerts', [...flags, ...filters], z.array(alertAnswer.loose()))
   alerts.sort(byUrgency)
   if (options.json) context.print(plainJson(alerts))
-  else printAlerts(alerts, context)
+  else printAlerts(alerts, { now: await service.now(), context })
   return alerts.length === 0 ? 0 : 3
 }
 
-function printAlerts(alerts: readonly ListedAlert[], { print, clock }: CliContext): void {
+function printAlerts(
+  alerts: readonly ListedAlert[],
+  { now, context: { print } }: { readonly now: number; readonly context: CliContext },
+): void {
   const rows = alerts.map((alert) => [
     alert.labels['severity'] ?? '',
-    formatDuration(Math.max(0, clock.now() - Date.parse(alert.startsAt))),
+    formatDuration(Math.max(0, now - Date.parse(alert.startsAt))),
     alert.labels['alertname'] ?? '',
     stateWords(alert),
     [alert.labels['manufacturer'], alert.labels['device_type']]
@@ -108,7 +111,7 @@ export async function acknowledge(
 ): Promise<ExitCode> {
   const by = authorOf(options.author, context)
   const service = await connectService(options, context)
-  const until = options.for === undefined ? null : new Date(context.clock.now() + options.for).toISOString()
+  const until = options.for === undefined ? null : new Date((await service.now()) + options.for).toISOString()
   const answer = await service.post(
     acknowledgementPath(fingerprint),
     { by, comment: options.comment, until },

@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { loadConfig } from '../config.ts'
+import { timeHeader } from '../http/access.ts'
 import type { CliContext } from './context.ts'
 import { readFile } from './load.ts'
 import { plain } from './printed.ts'
@@ -31,6 +32,8 @@ export interface ServiceClient {
   ): Promise<z.output<Schema>>
   post<Schema extends z.ZodType>(path: string, body: unknown, schema: Schema): Promise<z.output<Schema>>
   delete(path: string): Promise<void>
+  /** What time it is for the service (ms since 1970): a demo's runs ahead, and clocks differ. */
+  now(): Promise<number>
 }
 
 const defaultUrl = 'http://127.0.0.1:9469'
@@ -38,7 +41,7 @@ const timeoutMs = 30_000
 
 /** Rejects with UsageError for a wrong URL, and with FileError for a configuration that is not valid. */
 export async function connectService(options: ServiceOptions, context: CliContext): Promise<ServiceClient> {
-  return createServiceClient(await serviceUrl(options, context), context.signal)
+  return createServiceClient(await serviceUrl(options, context), context)
 }
 
 async function serviceUrl({ url, config: file }: ServiceOptions, { env }: CliContext): Promise<string> {
@@ -59,7 +62,10 @@ function checkedUrl(text: string): string {
   return (url.origin + url.pathname).replace(/\/+$/, '')
 }
 
-function createServiceClient(url: string, signal: AbortSignal): ServiceClient {
+function createServiceClient(url: string, { signal, clock }: CliContext): ServiceClient {
+  /** How far ahead of ours its clock is; null: not known yet. */
+  let aheadMs: number | null = null
+
   async function ask(path: string, init: RequestInit): Promise<Response> {
     const timeout = AbortSignal.timeout(timeoutMs)
     let response: Response
@@ -77,6 +83,8 @@ function createServiceClient(url: string, signal: AbortSignal): ServiceClient {
         { cause: error },
       )
     }
+    const toldAt = Date.parse(response.headers.get(timeHeader) ?? '')
+    if (!Number.isNaN(toldAt)) aheadMs = toldAt - clock.now()
     if (response.ok) return response
     const said = plain(messageIn(await response.text().catch(() => '')))
     const message = `the service answers ${response.status}${said === '' ? '' : `: ${said}`}`
@@ -104,6 +112,10 @@ function createServiceClient(url: string, signal: AbortSignal): ServiceClient {
     async post(path, body, schema) {
       const headers = { 'Content-Type': 'application/json' }
       return decoded(await ask(path, { method: 'POST', headers, body: JSON.stringify(body) }), schema)
+    },
+    async now() {
+      if (aheadMs === null) await ask('/api/v2/receivers', {})
+      return clock.now() + (aheadMs ?? 0)
     },
     async delete(path) {
       await ask(path, { method: 'DELETE' })

@@ -53,7 +53,7 @@ export async function addSilence(
       return 1
     }
   }
-  const now = context.clock.now()
+  const now = await service.now()
   const { silenceID } = await service.post(
     '/api/v2/silences',
     {
@@ -115,7 +115,7 @@ export async function listSilences(
     context.print(plainJson(silences))
     return 0
   }
-  const now = context.clock.now()
+  const now = await service.now()
   const rows = silences.map((silence) => [
     silence.id,
     whenWords(silence, now),

@@ -12,6 +12,7 @@
 import { isIPv4 } from 'node:net'
 import type { HttpBindings } from '@hono/node-server'
 import type { MiddlewareHandler } from 'hono'
+import type { Clock } from '../clock.ts'
 import { ApiError } from './api-error.ts'
 
 export function localOnly(): MiddlewareHandler<{ Bindings: HttpBindings }> {
@@ -33,6 +34,17 @@ export function localOnly(): MiddlewareHandler<{ Bindings: HttpBindings }> {
     await next()
   }
 }
+
+/** Says what time it is here, so that whoever asks for two hours from now means this service's. */
+export function tellTime(clock: Pick<Clock, 'now'>): MiddlewareHandler<{ Bindings: HttpBindings }> {
+  return async (context, next) => {
+    await next()
+    context.header(timeHeader, new Date(clock.now()).toISOString())
+  }
+}
+
+/** Not Date, which the HTTP server itself sets, by the machine's clock. */
+export const timeHeader = 'Fleetwarden-Time'
 
 /**
  * Browsers say whether a page may ask (Sec-Fetch-Site), and no page can change what they say; those

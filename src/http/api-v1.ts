@@ -7,7 +7,7 @@ import { z } from 'zod'
 import type { Alert } from '../alerts/alert.ts'
 import type { Acknowledgement } from '../alerts/silence.ts'
 import type { Logger } from '../logger.ts'
-import { localOnly } from './access.ts'
+import { localOnly, tellTime } from './access.ts'
 import { findAlerts, findMatching, parametersOf, parseAlertQuery } from './alert-query.ts'
 import type { AlertingApi } from './alerting-api.ts'
 import { ApiError } from './api-error.ts'
@@ -21,6 +21,7 @@ const mostPreviewed = 100
 export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
   const app = new Hono<{ Bindings: HttpBindings }>()
   app.use(localOnly())
+  app.use(tellTime(clock))
   app.onError((error, context) => {
     if (error instanceof ApiError) return context.json({ error: error.message }, error.status)
     logger.error({ error, path: context.req.path }, 'A request failed')

@@ -12,7 +12,7 @@ import type { Silence, SilenceState } from '../alerts/silence.ts'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { alertmanagerVersion } from '../metrics.ts'
-import { localOnly } from './access.ts'
+import { localOnly, tellTime } from './access.ts'
 import { findAlerts, findGroups, flag, parametersOf, parseAlertQuery, parseFilters } from './alert-query.ts'
 import type { AlertingApi, Suppression } from './alerting-api.ts'
 import { ApiError } from './api-error.ts'
@@ -32,6 +32,7 @@ const resolveTimeoutMs = 5 * 60_000
 export function apiV2({ api, clock, logger }: ApiOptions): RouteModule {
   const app = new Hono<{ Bindings: HttpBindings }>()
   app.use(localOnly())
+  app.use(tellTime(clock))
   app.onError((error, context) => {
     if (error instanceof ApiError) return context.json(error.message, error.status)
     logger.error({ error, path: context.req.path }, 'A request failed')

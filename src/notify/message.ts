@@ -223,7 +223,7 @@ const whyWords: Readonly<Record<NotificationReason, (firing: number, resolved: n
   'resolved before delivery': () => 'It fired and ended before a message about it could be delivered.',
   'silence ended': () => 'It was silenced; the silence is over, and it is still firing.',
   'resolved while silenced': () => 'It ended while it was silenced.',
-  flapping: () => 'It fires and ends again and again: no more messages until it settles.',
+  flapping: () => 'It fires and ends again and again: that is not told any more until it settles.',
   'acknowledged reminder': () => 'Reminder: acknowledged, and still firing.',
 }
 

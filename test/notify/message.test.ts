@@ -395,6 +395,6 @@ describe('what else a member says', () => {
     const alert = sampleAlert(1, { flappingSince: Date.UTC(2026, 0, 1, 11), flips: [1, 2, 3, 4, 5, 6] })
     const { members, why } = message({ firing: [alert], reason: 'flapping' })
     expect(members[0]?.notes.at(-1)).toMatch(/^flapping since .*: fired or ended 6 times$/)
-    expect(why).toBe('It fires and ends again and again: no more messages until it settles.')
+    expect(why).toBe('It fires and ends again and again: that is not told any more until it settles.')
   })
 })
