@@ -207,7 +207,6 @@ function ruleOf({ ruleId }: Alert, rules: RuleSet): RuleBase | undefined {
 }
 
 function waitsFor(alert: Alert, rule: RuleBase | undefined): string | null {
-  const time = (ms: number) => new Date(ms).toISOString()
   if (alert.state === 'pending')
     return `fires at ${time(alert.activeAt + (rule?.forMs ?? 0))} if it still holds`
   if (alert.state === 'recovering' && alert.keepFiringSince !== null) {
@@ -226,9 +225,12 @@ function groupsOf(alert: Alert, { dispatcher, router }: Alerting): readonly Grou
   return isFiring(alert) || !alert.settled ? dispatcher.groups().filter(({ key }) => keys.has(key)) : []
 }
 
+function time(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`
+}
+
 /** In words: what the next tick tells this integration about the alert's group. */
 function whatIsNext(alert: Alert, { decision, told, undelivered }: Outlook, group: GroupStatus): string {
-  const time = (ms: number) => new Date(ms).toISOString()
   if (undelivered !== undefined && decision.kind === 'wait') {
     return `"${undelivered.reason}" waits to be delivered, next attempt at ${time(undelivered.nextAttemptAt)}`
   }

@@ -192,7 +192,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   )
   const clockSkew = counter(
     'fleet_clock_skew_total',
-    'Instants of the partner that lay in the future, taken for now.',
+    'Instants of the partner that lay more than 5 minutes in the future, taken for now.',
     [],
   )
   clockSkew.add([], 0)

@@ -87,7 +87,10 @@ describe('a good configuration', () => {
       heartbeat: null,
       log: { level: 'info' },
       alerting: {
-        inhibitRules: [],
+        inhibitRules: [
+          expect.objectContaining({ name: 'manufacturer-outage', equal: ['manufacturer', 'device_type'] }),
+          expect.objectContaining({ name: 'partner-api-unavailable' }),
+        ],
         timeIntervals: [],
         route: {
           key: '{}',

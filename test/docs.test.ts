@@ -4,10 +4,13 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { runCommand } from '../src/cli/program.ts'
 import { configJsonSchema } from '../src/cli/schema.ts'
 import { systemClock } from '../src/clock.ts'
+import { type Config, parseConfig } from '../src/config.ts'
 import { createMetrics } from '../src/metrics.ts'
+import { checkTemplates } from '../src/notify/template-check.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -65,6 +68,32 @@ describe('the documentation', () => {
     expect(broken).toEqual([])
   })
 
+  const examples = pages.flatMap((page) =>
+    configurationsIn(read(page)).map((example, index) => ({ page, number: index + 1, example })),
+  )
+
+  it.each(examples)('shows configurations that are accepted: $page, $number', async ({ example }) => {
+    const { alerting } = await accepted(stringify(completed(example)))
+    expect(checkTemplates(alerting.receivers)).toEqual([])
+  })
+
+  it('finds the configurations of its pages', () => {
+    const found = new Set(examples.map(({ page }) => page))
+    for (const page of ['README', 'docs/alerts', 'docs/receivers', 'docs/templates'])
+      expect(found).toContain(`${page}.md`)
+  })
+
+  it('has templates in the example that say what they have to', async () => {
+    const { alerting } = await accepted(withTemplates(read('fleetwarden.example.yaml')))
+    const [onCall] = alerting.receivers
+    expect(onCall?.slack[0]?.template).toMatchObject({ title: expect.any(String), text: expect.any(String) })
+    expect(onCall?.email[0]?.template).toMatchObject({
+      subject: expect.any(String),
+      html: expect.any(String),
+    })
+    expect(checkTemplates(alerting.receivers)).toEqual([])
+  })
+
   it('keeps a decision to 40 lines and has each in the index', () => {
     const decisions = globSync('docs/decisions/0*.md', { cwd: root })
     const index = read('docs/decisions/README.md')
@@ -84,6 +113,71 @@ describe('the documentation', () => {
     expect(names.filter(isMissing)).toEqual([])
   })
 })
+
+type Mapping = Readonly<Record<string, unknown>>
+
+const receiverKinds = ['slack_configs', 'email_configs', 'webhook_configs', 'pagerduty_configs']
+
+/** The YAML examples of a page that are a configuration, a part of one, or of a receiver. */
+function configurationsIn(markdown: string): Mapping[] {
+  const sections = Object.keys((configJsonSchema() as { properties: Mapping }).properties)
+  const isPart = (value: unknown): value is Mapping =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.keys(value).every((key) => sections.includes(key) || receiverKinds.includes(key))
+  return [...markdown.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => parse(text)).filter(isPart)
+}
+
+/** With what an example leaves out: the partner, a mail server, and the receivers that its routes name. */
+function completed(example: Mapping): Mapping {
+  const ofReceiver = Object.entries(example).filter(([key]) => receiverKinds.includes(key))
+  const sections = Object.entries(example).filter(([key]) => !receiverKinds.includes(key))
+  const given = (example['alerting'] ?? {}) as Mapping
+  const { route = { receiver: 'r' }, receivers = [{ name: 'r', ...Object.fromEntries(ofReceiver) }] } = given
+  const known = (receivers as readonly { name: string }[]).map(({ name }) => name)
+  const missing = new Set(
+    [...JSON.stringify([route, example]).matchAll(/"(?:fallback_)?receiver":"([^"]+)"/g)].map(
+      ([, name]) => name,
+    ),
+  )
+  for (const name of known) missing.delete(name)
+  const others = [...missing].map((name) => ({ name }))
+  return {
+    partner: { base_url: 'https://partner.example.com', token: 'hush' },
+    ...Object.fromEntries(sections),
+    alerting: {
+      ...given,
+      global: {
+        smtp_smarthost: 'mail.example.com:587',
+        smtp_from: 'fleet@example.com',
+        slack_api_url: 'https://hooks.example.com/x',
+        ...(given['global'] as Mapping | undefined),
+      },
+      route,
+      receivers: [...(receivers as readonly Mapping[]), ...others],
+    },
+  }
+}
+
+/** As the service would take it, if its variables and its secrets are there. */
+function accepted(text: string): Promise<Config> {
+  const names = [...text.matchAll(/\$\{(\w+)\}/g)].map(([, name = '']) => name)
+  return parseConfig({
+    file: 'fleetwarden.yaml',
+    text,
+    env: Object.fromEntries(names.map((name) => [name, 'https://hooks.example.com/x'])),
+    readFile: async (path) =>
+      /webhook|slack$|url|care$/.test(path) ? 'https://hooks.example.com/x' : 'hush',
+    glob: async (pattern, folder) => [join(folder, pattern)],
+  })
+}
+
+/** The example with its commented templates, but for those that are files. */
+function withTemplates(example: string): string {
+  return example
+    .replace(/^( *)# template:.*\n(?:\1# {3}.*\n)+/gm, (block) => block.replace(/^( *)# /gm, '$1'))
+    .replace(/^ *(?:title|text|subject|html)_file:.*\n/gm, '')
+}
 
 /** The names of all properties of a JSON Schema, at any depth. */
 function keysOf(schema: unknown): string[] {

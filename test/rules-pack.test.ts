@@ -458,7 +458,12 @@ describe('docs/writing-rules.md', () => {
 describe('docs/runbooks', () => {
   it('has no page without an alert, and links that lead somewhere', () => {
     const pages = globSync('*.md', { cwd: join(root, 'docs/runbooks') })
-    expect(pages.map((page) => basename(page, '.md')).sort()).toEqual([...alerts, 'README'].sort())
+    const builtIn = ['AlertLimitReached', 'DeviceNoData', 'MassChange', 'SilenceEnding']
+    expect(pages.map((page) => basename(page, '.md')).sort()).toEqual(
+      [...alerts, ...builtIn, 'README'].sort(),
+    )
+    const overview = read('docs/runbooks/README.md')
+    for (const alert of builtIn) expect(overview).toContain(`| [${alert}](${alert}.md) |`)
     for (const page of pages) {
       for (const [, target] of read(`docs/runbooks/${page}`).matchAll(/\]\(([\w-]+\.md)(?:#[\w-]+)?\)/g)) {
         expect(pages, `${page} links to ${target}`).toContain(target)

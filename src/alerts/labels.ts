@@ -5,6 +5,13 @@ import type { Device, DeviceIdentity } from '../fleet/device.ts'
 import type { User } from '../fleet/user.ts'
 import type { AffectedParty, Labels } from './alert.ts'
 
+/** What every alert has, or those about devices and users; rules add to them. */
+export const identityLabels = [
+  ...['alertname', 'severity', 'device_type', 'manufacturer', 'user_id', 'device_id'],
+  // Of fleet rules, and of built-in alerts.
+  ...['model', 'price_zone', 'rule', 'silence_id'],
+] as const
+
 export function deviceLabels(
   alertname: string,
   { device, user, labels }: { device: DeviceIdentity; user: { id: string }; labels: Labels },

@@ -1,6 +1,7 @@
 import { readFile as readFileBytes } from 'node:fs/promises'
 import { relative } from 'node:path'
-import { type Config, loadConfig, type ReceiverConfig } from '../config.ts'
+import { identityLabels } from '../alerts/labels.ts'
+import { type Config, loadConfig, type ReceiverConfig, unknownEqualLabels } from '../config.ts'
 import { checkTemplates } from '../notify/template-check.ts'
 import type { RuleSet } from '../rules/rule.ts'
 import { loadAndLintRules, type RuleFile } from '../rules/rule-file.ts'
@@ -21,7 +22,7 @@ export interface Loaded {
  * them, or else in the templates of its receivers.
  */
 export async function load(configFile: string, { env }: CliContext): Promise<Loaded> {
-  const loaded: Omit<Loaded, 'config'>[] = []
+  const loaded: LoadedRules[] = []
   let text = ''
   const config = await loadConfig({
     file: configFile,
@@ -47,7 +48,24 @@ export async function load(configFile: string, { env }: CliContext): Promise<Loa
   if (problems.length > 0) throw new FileError(problems)
   const [rules] = loaded
   if (rules === undefined) throw new Error('no rules although the configuration was checked')
-  return { config, ...rules }
+  const { labelNames, ...others } = rules
+  const known = new Set([...identityLabels, ...labelNames])
+  return { config, ...others, warnings: [...rules.warnings, ...inhibitionWarnings(config, text, known)] }
+}
+
+function inhibitionWarnings(
+  { file, alerting }: Config,
+  text: string,
+  knownLabels: ReadonlySet<string>,
+): readonly FileProblem[] {
+  const unknown = unknownEqualLabels(alerting, knownLabels)
+  if (unknown.length === 0) return []
+  const yaml = parseYaml(file, text)
+  return unknown.map(({ rule, message }) => ({
+    file,
+    ...yaml.position(['alerting', 'inhibit_rules', rule, 'equal']),
+    message,
+  }))
 }
 
 /** What is wrong with the receivers' templates, at its place in the configuration file that holds them. */
@@ -79,7 +97,9 @@ export function templateProblems({
   )
 }
 
-export async function loadRuleFiles(paths: readonly string[]): Promise<Omit<Loaded, 'config'>> {
+type LoadedRules = Omit<Loaded, 'config'> & { readonly labelNames: ReadonlySet<string> }
+
+export async function loadRuleFiles(paths: readonly string[]): Promise<LoadedRules> {
   const ruleFiles: RuleFile[] = []
   const problems: FileProblem[] = []
   for (const path of paths) {

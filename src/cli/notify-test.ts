@@ -151,6 +151,7 @@ function samples(receiver: string, now: number): readonly Notification[] {
     groupKey: 'notify-test',
     groupLabels: { alertname: 'NotifyTest' },
     routeKey: '{}',
+    acknowledged: new Map(),
     receiver,
     at: now,
   }

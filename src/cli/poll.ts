@@ -11,9 +11,11 @@ import packageJson from '../../package.json' with { type: 'json' }
 import type { Alert } from '../alerts/alert.ts'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
+import { deviceTypeWords, isDeviceType } from '../fleet/device.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import { load } from './load.ts'
 import { createPlainLogger } from './plain-logger.ts'
+import { tableLines } from './printed.ts'
 import { serviceMetrics } from './run.ts'
 
 export interface PollOptions {
@@ -138,22 +140,20 @@ function printTable(
     labels['severity'] ?? '',
     labels['alertname'] ?? '',
     state,
-    [labels['manufacturer'], labels['device_type']].filter((part) => part !== undefined).join(' '),
+    deviceWords(labels),
     affected.externalUserId ?? labels['user_id'] ?? '',
     subject.kind === 'device' ? subject.deviceId : '',
   ])
-  const table = [['severity', 'alert', 'state', 'device', 'user', 'device id'], ...rows]
-  const widths =
-    table[0]?.map((_, column) => Math.max(...table.map((row) => (row[column] ?? '').length))) ?? []
   if (rows.length > 0) {
-    for (const row of table)
-      print(
-        row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd(),
-      )
+    const head = ['severity', 'alert', 'state', 'device', 'user', 'device id']
+    for (const line of tableLines([head, ...rows])) print(line)
     print('')
   }
   print(`${rows.length} ${rows.length === 1 ? 'finding' : 'findings'}; ${walkWords[outcome]}`)
+}
+
+/** The device, or the group of devices that a fleet alert is about. */
+function deviceWords({ manufacturer = '', device_type: type = '' }: Alert['labels']): string {
+  const word = isDeviceType(type) ? deviceTypeWords[type][0] : type
+  return [manufacturer === 'unknown' ? '' : manufacturer, word].filter((part) => part !== '').join(' ')
 }

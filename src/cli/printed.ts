@@ -10,7 +10,7 @@ export function plain(text: string): string {
 export function tableLines(rows: readonly (readonly string[])[]): readonly string[] {
   const cells = rows.map((row) => row.map(plain))
   const widths = (cells[0] ?? []).map((_, column) =>
-    Math.max(...cells.map((row) => (row[column] ?? '').length)),
+    cells.reduce((widest, row) => Math.max(widest, (row[column] ?? '').length), 0),
   )
   return cells.map((row) =>
     row

@@ -8,6 +8,7 @@ import { parseDuration } from '../duration.ts'
 import { FileError } from '../yaml-file.ts'
 import type { AcknowledgeOptions, AlertsOptions } from './alerts.ts'
 import type { CliContext, ExitCode } from './context.ts'
+import type { ExplainCommandOptions } from './explain.ts'
 import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
 import { UsageError } from './usage-error.ts'
@@ -151,6 +152,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
 
   addAlertCommands(program, context, exitWith)
   addSilenceCommands(program, context, exitWith)
+  addExplainCommand(program, context, exitWith)
   return program
 }
 
@@ -188,6 +190,17 @@ function addAlertCommands(program: Command, context: CliContext, exitWith: (code
     .action(async (fingerprint: string, options: ServiceOptions) => {
       const { withdraw } = await import('./alerts.ts')
       exitWith(await withdraw(fingerprint, options, context))
+    })
+}
+
+function addExplainCommand(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  serviceCommand(program, 'explain')
+    .description('why a device or an alert does or does not alert, and what is told next')
+    .argument('<device or alert>', 'a fingerprint, a device id, or USER/TYPE/DEVICE')
+    .option('--json', 'as JSON', false)
+    .action(async (id: string, options: ExplainCommandOptions) => {
+      const { explain } = await import('./explain.ts')
+      exitWith(await explain(id, options, context))
     })
 }
 

@@ -19,6 +19,7 @@ import {
   type InhibitRule,
   inhibitRuleSchema,
   resolveInhibitRule,
+  shippedInhibitRules,
 } from './inhibit-schema.ts'
 import type { ReceiverConfig } from './receiver-config.ts'
 import { checkReceiver, resolveReceiver } from './receiver-resolution.ts'
@@ -49,8 +50,10 @@ export function alertingSchema(files: NamedFiles) {
       route: routeSchema.describe('Who is told, and in which groups.'),
       inhibit_rules: z
         .array(inhibitRuleSchema)
-        .prefault([])
-        .describe('Which alerts are not told while others are active.'),
+        .prefault(shippedInhibitRules)
+        .describe(
+          'Which alerts are not told while others are active. Default: what the shipped rules imply.',
+        ),
       time_intervals: z
         .array(namedTimeIntervalSchema)
         .prefault([])

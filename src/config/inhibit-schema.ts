@@ -25,6 +25,21 @@ export interface InhibitRule {
   readonly equal: readonly string[]
 }
 
+/** One cause, one message, for whoever configures nothing: written as it would stand in the file. */
+export const shippedInhibitRules: z.input<typeof inhibitRuleSchema>[] = [
+  {
+    name: 'manufacturer-outage',
+    source_matchers: ['alertname="ManufacturerOutage"'],
+    target_matchers: ['area="connection"'],
+    equal: ['manufacturer', 'device_type'],
+  },
+  {
+    name: 'partner-api-unavailable',
+    source_matchers: ['alertname="PartnerApiUnavailable"'],
+    target_matchers: ['alertname=~"WalkIncomplete|WalkOverdue|DeviceNoData"'],
+  },
+]
+
 const deprecated = (key: string) => `Deprecated in Alertmanager: use ${key}_matchers.`
 
 export const inhibitRuleSchema = z
@@ -73,8 +88,8 @@ export function resolveInhibitRule(rule: z.output<typeof inhibitRuleSchema>): In
 }
 
 export interface UnknownEqualLabel {
-  /** `alerting.inhibit_rules[2].equal`, and the rule's name if it has one. */
-  readonly place: string
+  /** Position in `inhibit_rules`. */
+  readonly rule: number
   readonly label: string
   /** One sentence for people, without the place. */
   readonly message: string
@@ -95,9 +110,8 @@ export function unknownEqualLabels(
       .map((label) => {
         const nearest = nearestName(label, knownLabels)
         const hint = nearest === undefined ? '' : `: did you mean ${JSON.stringify(nearest)}?`
-        const name = rule.name === null ? '' : ` (${JSON.stringify(rule.name)})`
         return {
-          place: `alerting.inhibit_rules[${index}].equal${name}`,
+          rule: index,
           label,
           message:
             `no rule sets the label ${JSON.stringify(label)}, and what both sides lack counts as equal, ` +

@@ -183,7 +183,7 @@ export function globalSchema(files: NamedFiles) {
     .strictObject({
       resolve_timeout: duration({ minimumMs: 1_000 })
         .prefault('5m')
-        .describe('An alert that is sent to our API without an end ends after this time.'),
+        .describe('Taken and shown as it is: no alerts are sent to our API.'),
       http_config: httpSchema(files)
         .optional()
         .describe('For webhook_configs, pagerduty_configs and alertmanager_configs that have none.'),

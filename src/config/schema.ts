@@ -197,9 +197,11 @@ const massChangeSchema = z.strictObject({
     .gt(0)
     .max(1)
     .default(0.05)
-    .describe('Of all that a rule looks at: this part at once is a mass.'),
+    .describe('Alerts that newly fire in one walk are a mass from this part of all devices on.'),
   minimum: z.int().min(1).max(1_000_000_000).default(50).describe('Fewer are never a mass.'),
-  hold: duration({ minimumMs: 0 }).prefault('15m').describe('How long a mass is held back.'),
+  hold: duration({ minimumMs: 0 })
+    .prefault('15m')
+    .describe('How long a mass is held back, unless its alert is acknowledged.'),
 })
 
 const notificationsSchema = z.strictObject({

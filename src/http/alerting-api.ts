@@ -5,7 +5,12 @@
 // where the cheap matchers left something to look at. All instants are ms since 1970.
 
 import type { Alert, Labels } from '../alerts/alert.ts'
-import type { Acknowledgement, Silence, SilenceState } from '../alerts/silence.ts'
+import type {
+  Acknowledgement,
+  SilenceInput as BookedSilenceInput,
+  Silence,
+  SilenceState,
+} from '../alerts/silence.ts'
 import type { Matcher } from '../matcher.ts'
 
 export interface AlertingApi {
@@ -82,17 +87,8 @@ export interface SilenceQuery {
   readonly filter: readonly Matcher[]
 }
 
-export interface SilenceInput {
-  /** Left out: a new one. */
-  readonly id?: string
-  readonly matchers: readonly Matcher[]
-  readonly startsAt: number
-  readonly endsAt: number
-  readonly createdBy: string
-  readonly comment: string
-  /** `expire_when` says when it ends before its time. Left out: a silence that is changed keeps its own. */
-  readonly annotations?: Labels
-}
+/** Its expiry stands in its annotations, as for every tool. */
+export type SilenceInput = Omit<BookedSilenceInput, 'expiry'>
 
 export type SilenceOutcome =
   | { readonly kind: 'set'; readonly silence: Silence }

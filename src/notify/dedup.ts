@@ -26,7 +26,9 @@ export interface GroupState {
   readonly resolvedSilenced: readonly string[]
   /** Those of `firing` that somebody looks after. */
   readonly acknowledged: readonly string[]
-  /** When the last of `firing` began to flap (ms since 1970); null: none does. */
+  /** Those of `firing` that flap. */
+  readonly flapping: readonly string[]
+  /** When the last of them began to (ms since 1970); null: none does. */
   readonly flappingSince: number | null
 }
 
@@ -89,7 +91,10 @@ function compare(group: GroupState, told: ToldState, policy: DedupPolicy): Dedup
     return remember(group, told.entry, resolvedTold)
   }
   const known = knownAsFiring(entryFiring, told.undelivered)
-  if (group.firing.some((print) => !known.has(print))) {
+  const news = group.firing.filter((print) => !known.has(print))
+  if (news.length > 0) {
+    // The flip that made it flapping was this beginning: whoever is told has to know what follows.
+    if (news.every((print) => group.flapping.includes(print))) return send('flapping')
     return send(entryFiring.size === 0 ? 'first notification' : 'new alerts')
   }
   if (resolved.length > 0) return send('some resolved')

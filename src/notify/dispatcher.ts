@@ -14,9 +14,12 @@ import { createAlarm } from '../alarm.ts'
 import { type Alert, isFiring } from '../alerts/alert.ts'
 import type { AlertBook, Transition } from '../alerts/alert-book.ts'
 import type { Clock } from '../clock.ts'
+import { composeNotification } from './composition.ts'
 import { type DedupDecision, decide, type GroupState } from './dedup.ts'
+import { asEnded, farewell, groupStateAt, isHeld } from './group-state.ts'
 import { createGroups, type Group, type Groups } from './groups.ts'
 import { createLane, integrationKey, type Lane, type QueuedMessage } from './lane.ts'
+import { createLanes } from './lanes.ts'
 import type { Integration, LinkSource, Notification, SendOutcome } from './notification.ts'
 import type { Router } from './route.ts'
 import type { DedupEntry, Flush, NotifyStore, OutboxRow } from './store.ts'
@@ -61,7 +64,7 @@ export interface DeliveryStatus {
   readonly oldestAt: number | null
   /** True while no integration's last attempt failed. */
   readonly isDelivering: boolean
-  /** The earliest tick of a group; null without groups. */
+  /** The earliest tick of a group that nothing holds; null without any. */
   readonly nextFlushAt: number | null
   /** Entries of what was told to whom. */
   readonly toldEntries: number
@@ -128,18 +131,19 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   const told = createToldLog(await store.loadDedupEntries())
   const storedTimers = await store.loadGroupTimers()
   let groups: Groups = createGroups(router, storedTimers)
-  let lanes = new Map<string, Lane>()
   const alarm = createAlarm(clock)
   let enabled = false
   let stop: AbortSignal | null = null
-  /** Lanes come and go with the configuration; `run` waits for all that ever ran. */
-  const runs = new Map<Lane, Promise<void>>()
-  const handovers = new Set<Promise<void>>()
   let reconfigured: { readonly delivery: Delivery; readonly done: PromiseWithResolvers<void> } | null = null
   /** Delivered, but the write that remembers it failed: tried again until it works. */
   const unsaved: DedupEntry[] = []
 
-  for (const integration of options.integrations) addLane(integration)
+  const lanes = createLanes({
+    integrations: options.integrations,
+    create: laneFor,
+    handOn: takeUp,
+    onError: events.onStorageError,
+  })
   gather(groups)
   book.subscribe(alertsChanged)
   for (const row of await store.loadOutbox()) {
@@ -147,7 +151,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     await takeUp({ ...row, attempts: Math.max(1, row.attempts) })
   }
   // Groups that nothing belongs to any more: their members were settled just before the end.
-  for (const { groupKey } of storedTimers) if (groups.get(groupKey) === undefined) await forget(groupKey)
+  const storedGroups = new Set([...storedTimers.map(({ groupKey }) => groupKey), ...told.groupKeys()])
+  for (const groupKey of storedGroups) if (groups.get(groupKey) === undefined) await forget(groupKey)
 
   // ---- groups
 
@@ -191,42 +196,38 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   /** When the next of these groups is due. */
   async function flushThoseDue(some: readonly Group[]): Promise<number> {
     const now = clock.now()
+    const isDue = ({ timer }: Group) => timer.nextFlushAt <= now
     // What nothing but a held alert is in has its first flush when that is let go.
-    const awake = some.filter((group) => group.timer.nextFlushAt > now || !isHeld(group))
-    const due = awake.filter((group) => group.timer.nextFlushAt <= now)
-    const isSaved = due.length === 0 || (await flush(due))
-    let nextAt = isSaved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
-    for (const group of isSaved ? awake : awake.filter((one) => !due.includes(one))) {
-      if (groups.get(group.key) === group) nextAt = Math.min(nextAt, group.timer.nextFlushAt)
+    const awake = some.filter((group) => !isDue(group) || !isHeld(group, { suppression, now }))
+    await flush(awake.filter(isDue))
+    let nextAt = Number.POSITIVE_INFINITY
+    for (const group of awake) {
+      if (groups.get(group.key) !== group) continue
+      nextAt = Math.min(nextAt, isDue(group) ? clock.now() + storageRetryMs : group.timer.nextFlushAt)
     }
     return nextAt
   }
 
-  function isHeld({ timer, members }: Group): boolean {
-    if (timer.flushed) return false
-    let hasFiring = false
-    for (const alert of members.values()) {
-      if (!isFiring(alert)) continue
-      if (suppression.heldFor(alert, clock.now()) === null) return false
-      hasFiring = true
+  /** Those that could not be saved stay due. */
+  async function flush(due: readonly Group[]): Promise<void> {
+    const judged: Judged[] = []
+    for (const group of due) {
+      const timer = { groupKey: group.key, nextFlushAt: nextTick(group), flushed: true }
+      try {
+        judged.push(judge(group, { at: group.timer.nextFlushAt, timer, to: lanesOf(group) }))
+      } catch (error) {
+        // A group that cannot be judged must not keep the others from being told.
+        events.onStorageError(error)
+      }
     }
-    return hasFiring
-  }
-
-  async function flush(due: readonly Group[]): Promise<boolean> {
+    if (judged.length === 0) return
     try {
-      await tell(
-        due.map((group) => {
-          const timer = { groupKey: group.key, nextFlushAt: nextTick(group), flushed: true }
-          return judge(group, { at: group.timer.nextFlushAt, timer, to: lanesOf(group) })
-        }),
-      )
+      await tell(judged)
     } catch (error) {
       events.onStorageError(error)
-      return false
+      return
     }
-    for (const group of due) await settle(group).catch((error) => events.onStorageError(error))
-    return true
+    for (const { group } of judged) await settle(group).catch((error) => events.onStorageError(error))
   }
 
   /** What a group's state comes to for each of these integrations. */
@@ -234,7 +235,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     group: Group,
     { at, timer, to }: { at: number; timer: Group['timer']; to: readonly Lane[] },
   ): Judged {
-    const state = stateOf(group, at)
+    const state = groupStateAt(group, { suppression, at, now: clock.now() })
     for (const reasons of state.reasons) events.onWithheld(reasons)
     const outbox: OutboxRow[] = []
     const remembered: DedupEntry[] = []
@@ -247,14 +248,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       if (decision.kind === 'remember') {
         const { firing, silenced } = decision
         const receiverData = entry?.receiverData ?? null
-        remembered.push({
-          ...place,
-          at: entry?.at ?? at,
-          firing,
-          resolved: state.resolved,
-          silenced,
-          receiverData,
-        })
+        const toldAt = entry?.at ?? at
+        remembered.push({ ...place, at: toldAt, firing, resolved: state.resolved, silenced, receiverData })
       }
     }
     return { group, timer, outbox, remembered, dropped }
@@ -269,7 +264,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       for (const row of dropped) lanes.get(row.integrationKey)?.drop(row.groupKey)
       for (const row of outbox) {
         const lane = lanes.get(row.integrationKey)
-        lane?.offer({ row, notification: compose(group, lane.integration, row) })
+        if (lane !== undefined) offer(lane, group, row)
       }
     }
   }
@@ -279,7 +274,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     const entry = told.get(group.key, key)
     const undelivered = lane.queued(group.key)?.row
     const decision = decide(
-      state,
+      isToldAll(group, lane) ? state : farewell(state),
       { entry, undelivered },
       {
         ...policy,
@@ -288,43 +283,6 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       },
     )
     return { integrationKey: key, decision, told: entry, undelivered }
-  }
-
-  /** `reasons`: why each member that is held back is. */
-  function stateOf(group: Group, at: number): GroupState & { readonly reasons: readonly Withheld[] } {
-    const withheldFor: Withheld[] = []
-    const firing: string[] = []
-    const silenced: string[] = []
-    const withheld: string[] = []
-    const resolved: string[] = []
-    const resolvedSilenced: string[] = []
-    const acknowledged: string[] = []
-    let flappingSince: number | null = null
-    // After a pause the tick lies behind: what holds an alert back is a question about the present.
-    const now = clock.now()
-    for (const alert of group.members.values()) {
-      const { fingerprint } = alert
-      if (!isFiring(alert)) {
-        if (alert.state !== 'resolved') continue
-        resolved.push(fingerprint)
-        if (suppression.isSilenced(alert, now)) resolvedSilenced.push(fingerprint)
-        continue
-      }
-      const reasons = suppression.of(alert, group.route, now)
-      if (reasons !== null) {
-        withheldFor.push(reasons)
-        if (reasons.silencedBy.length > 0) silenced.push(fingerprint)
-        else withheld.push(fingerprint)
-        continue
-      }
-      firing.push(fingerprint)
-      if (suppression.acknowledgementOf(alert, now) !== null) acknowledged.push(fingerprint)
-      if (alert.flappingSince !== null) flappingSince = Math.max(flappingSince ?? 0, alert.flappingSince)
-    }
-    return {
-      ...{ at, firing, silenced, withheld, resolved, resolvedSilenced, acknowledged, flappingSince },
-      reasons: withheldFor,
-    }
   }
 
   /** The next tick in the group's rhythm; after a long absence one flush, not one for each missed tick. */
@@ -355,31 +313,6 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       nextAttemptAt: clock.now(),
       receiverData: undelivered?.receiverData ?? entry?.receiverData ?? null,
     }
-  }
-
-  /** The message with its members as they are now; alerts are immutable, so it is a snapshot. */
-  function compose(group: Group, integration: Integration, row: OutboxRow): Notification {
-    const firing = membersOf(group, row.firing)
-    return {
-      groupKey: group.key,
-      groupLabels: group.labels,
-      routeKey: group.route.key,
-      receiver: integration.receiver,
-      reason: row.reason,
-      status: firing.length > 0 ? 'firing' : 'resolved',
-      firing,
-      resolved: membersOf(group, row.resolved),
-      at: row.at,
-    }
-  }
-
-  function membersOf(group: Group, fingerprints: readonly string[]): readonly Alert[] {
-    const members: Alert[] = []
-    for (const print of fingerprints) {
-      const alert = group.members.get(print) ?? book.byFingerprint(print)
-      if (alert !== undefined) members.push(alert)
-    }
-    return members.sort((a, b) => (a.firedAt ?? 0) - (b.firedAt ?? 0))
   }
 
   /** Resolved members that nobody has to be told of any more leave; an empty group ends. */
@@ -419,8 +352,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   // ---- delivery
 
-  function addLane(integration: Integration): Lane {
-    const lane = createLane(integration, {
+  function laneFor(integration: Integration): Lane {
+    return createLane(integration, {
       clock,
       linkFor: options.linkFor,
       events: {
@@ -430,34 +363,43 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         onPermanentFailure: (message, reason) => failedForGood(message, integration, reason),
       },
     })
-    lanes.set(integrationKey(integration), lane)
-    return lane
   }
 
-  /** The lanes of a group's receiver, and those of the fallback while it stands in for one of them. */
+  /** The lanes of a group's receiver and of what stands in for it, and those that were told of it before. */
   function lanesOf(group: Group): readonly Lane[] {
-    const own = lanesOfReceiver(group.route.receiver)
-    const { fallbackReceiver } = policy
-    if (fallbackReceiver === null || fallbackReceiver === group.route.receiver) return own
-    const isBroken = own.some((lane) => lane.isBroken())
-    const fallback = lanesOfReceiver(fallbackReceiver).filter((lane) => {
-      const entry = told.get(group.key, integrationKey(lane.integration))
-      return isBroken || lane.queued(group.key) !== undefined || (entry?.firing.length ?? 0) > 0
-    })
-    return [...own, ...fallback]
+    return lanes
+      .all()
+      .filter(
+        (lane) =>
+          isToldAll(group, lane) ||
+          (told.get(group.key, integrationKey(lane.integration))?.firing.length ?? 0) > 0,
+      )
   }
 
-  function lanesOfReceiver(receiver: string): readonly Lane[] {
-    return [...lanes.values()].filter((lane) => lane.integration.receiver === receiver)
+  /** Whether it is the group's receiver's, or the fallback's while one of those fails for good. */
+  function isToldAll({ route }: Group, { integration: { receiver } }: Lane): boolean {
+    if (receiver === route.receiver) return true
+    return (
+      receiver === policy.fallbackReceiver && lanes.ofReceiver(route.receiver).some((lane) => lane.isBroken())
+    )
+  }
+
+  /** What was decided for it is still to be told: also by a fallback whose receiver may be well again. */
+  function mayTell(lane: Lane, group: Group): boolean {
+    return lane.integration.receiver === policy.fallbackReceiver || lanesOf(group).includes(lane)
+  }
+
+  function offer(lane: Lane, group: Group, row: OutboxRow): void {
+    const { integration } = lane
+    const sources = { book, suppression, now: clock.now() }
+    lane.offer({ row, notification: composeNotification(group, { integration, row }, sources) })
   }
 
   /** A message that waits to be delivered, decided by an earlier run or before a reload. */
   async function takeUp(row: OutboxRow): Promise<void> {
     const lane = lanes.get(row.integrationKey)
     const group = groups.get(row.groupKey)
-    if (lane !== undefined && group !== undefined) {
-      return lane.offer({ row, notification: compose(group, lane.integration, row) })
-    }
+    if (lane !== undefined && group !== undefined && mayTell(lane, group)) return offer(lane, group, row)
     events.onDropped(row)
     await store.dropOutboxRow(row)
   }
@@ -528,22 +470,17 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       await store.dropOutboxRow(row)
       const group = groups.get(row.groupKey)
       if (group === undefined || integration.receiver !== group.route.receiver) return
-      const standIns = lanesOf(group).filter((lane) => lane.integration.receiver !== group.route.receiver)
-      if (standIns.length > 0) await tell([judge(group, { at: row.at, timer: group.timer, to: standIns })])
+      const { fallbackReceiver: standIn } = policy
+      const standIns = standIn === null || standIn === group.route.receiver ? [] : lanes.ofReceiver(standIn)
+      if (standIns.length > 0) {
+        await tell([judge(group, { at: row.at, timer: group.timer, to: standIns })])
+      }
     } catch (error) {
       events.onStorageError(error)
     }
   }
 
   // ---- reload
-
-  function start(lane: Lane): void {
-    if (stop === null) return
-    runs.set(
-      lane,
-      lane.run(stop).finally(() => runs.delete(lane)),
-    )
-  }
 
   async function applyOrReject(request: NonNullable<typeof reconfigured>): Promise<void> {
     try {
@@ -556,48 +493,21 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   }
 
   async function apply(delivery: Delivery): Promise<void> {
-    const before = { groups, lanes }
+    const before = groups.all()
     router = delivery.router
     policy = delivery.policy
-    groups = createGroups(router, before.groups.timers())
+    groups = createGroups(router, groups.timers())
     gather(groups)
-
-    lanes = new Map()
-    for (const integration of delivery.integrations) {
-      const key = integrationKey(integration)
-      const present = before.lanes.get(key)
-      if (present?.integration === integration) lanes.set(key, present)
-      else await replace(present, addLane(integration))
-    }
-    for (const [key, lane] of before.lanes) if (!lanes.has(key)) await replace(lane, null)
-
-    for (const lane of lanes.values()) {
+    await lanes.replaceWith(delivery.integrations)
+    for (const lane of lanes.all()) {
       for (const { row } of lane.waiting()) {
-        if (groups.get(row.groupKey) !== undefined) continue
+        const group = groups.get(row.groupKey)
+        if (group !== undefined && mayTell(lane, group)) continue
         lane.drop(row.groupKey)
         await takeUp(row)
       }
     }
-    for (const { key } of before.groups.all()) if (groups.get(key) === undefined) await forget(key)
-  }
-
-  /** What waits goes over at once; the successor begins when the message under way has ended. */
-  async function replace(old: Lane | undefined, next: Lane | null): Promise<void> {
-    if (old !== undefined && next !== null) {
-      for (const { row } of old.waiting()) await takeUp({ ...row, attempts: Math.max(1, row.attempts) })
-    }
-    old?.retire()
-    const handover = handOver(old, next).finally(() => handovers.delete(handover))
-    handovers.add(handover)
-  }
-
-  async function handOver(old: Lane | undefined, next: Lane | null): Promise<void> {
-    if (old !== undefined) await runs.get(old)
-    if (next === null) {
-      for (const { row } of old?.waiting() ?? []) {
-        await takeUp(row).catch((error) => events.onStorageError(error))
-      }
-    } else if (lanes.get(integrationKey(next.integration)) === next) start(next)
+    for (const { key } of before) if (groups.get(key) === undefined) await forget(key)
   }
 
   return {
@@ -608,9 +518,9 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     wake: () => alarm.ring(),
     async run(ending) {
       stop = ending
-      for (const lane of lanes.values()) start(lane)
+      lanes.start(ending)
       await flushWhenDue(ending)
-      while (runs.size + handovers.size > 0) await Promise.all([...runs.values(), ...handovers])
+      await lanes.ended()
     },
     reconfigure(delivery) {
       const done = Promise.withResolvers<void>()
@@ -621,11 +531,14 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       return done.promise
     },
     status() {
-      const all = [...lanes.values()]
+      const all = lanes.all()
       const waiting = all.map((lane) => lane.oldestAt()).filter((at) => at !== null)
       let nextFlushAt: number | null = null
-      for (const { timer } of groups.all())
-        nextFlushAt = Math.min(nextFlushAt ?? timer.nextFlushAt, timer.nextFlushAt)
+      for (const group of groups.all()) {
+        const at = group.timer.nextFlushAt
+        const isWaiting = at <= clock.now() && isHeld(group, { suppression, now: clock.now() })
+        if (!isWaiting) nextFlushAt = Math.min(nextFlushAt ?? at, at)
+      }
       return {
         queued: all.reduce((sum, lane) => sum + lane.length(), 0),
         oldestAt: waiting.length === 0 ? null : Math.min(...waiting),
@@ -643,7 +556,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         members: group.members.values(),
         nextFlushAt: group.timer.nextFlushAt,
         outlook() {
-          const state = stateOf(group, group.timer.nextFlushAt)
+          const at = group.timer.nextFlushAt
+          const state = groupStateAt(group, { suppression, at, now: clock.now() })
           return lanesOf(group).map((lane) => outlook(group, lane, state))
         },
       })),
@@ -652,9 +566,4 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
 function* inSlices<T>(items: readonly T[], length: number): Generator<readonly T[]> {
   for (let from = 0; from < items.length; from += length) yield items.slice(from, from + length)
-}
-
-/** The episode before this one, as far as it is still known: it ended before the condition held again. */
-function asEnded(alert: Alert): Alert {
-  return { ...alert, state: 'resolved', resolvedAt: alert.activeAt, resolvedReason: 'condition' }
 }

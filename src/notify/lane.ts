@@ -101,7 +101,7 @@ export function createLane(
     const outcome = await send(message, stop)
     events.onAttempt(outcome.kind, (clock.monotonic() - startedAt) / 1000)
     failing = outcome.kind !== 'ok'
-    broken = outcome.kind === 'permanent'
+    if (outcome.kind === 'ok' || outcome.kind === 'permanent') broken = outcome.kind === 'permanent'
     await conclude(message, outcome)
   }
 

@@ -7,6 +7,7 @@
 // customers get in only with `showPersonalData`. Nothing here decides whether or to whom it is sent.
 
 import { type Alert, isFiring, type TransitionReason } from '../alerts/alert.ts'
+import type { Acknowledgement } from '../alerts/silence.ts'
 import { formatDuration } from '../duration.ts'
 import { deviceGroupName, deviceTypeWords, isDeviceType } from '../fleet/device.ts'
 import type { UnknownReason } from '../fleet/verdict.ts'
@@ -166,7 +167,7 @@ export async function findLinks(
 
 function messageMember(
   alert: Alert,
-  { at }: Notification,
+  { at, acknowledged }: Notification,
   options: MessageOptions & { readonly summary: string | null },
 ): MessageMember {
   const { affected } = alert
@@ -183,7 +184,9 @@ function messageMember(
   const ownSummary = options.summary === null ? annotation(alert, 'summary', longest.sentence, options) : null
   const firing = isFiring(alert)
   const link = firing ? messageLink(options.links.get(alert.fingerprint), at) : null
-  const notes = [ownSummary, firing ? unknown(alert, at) : ending(alert, at)]
+  const notes = firing
+    ? [ownSummary, unknown(alert, at), flapping(alert, at), attention(acknowledged.get(alert.fingerprint))]
+    : [ownSummary, ending(alert, at)]
   return {
     state: firing ? 'firing' : 'resolved',
     what: what(alert) || plainText(alert.labels['alertname'] ?? '', longest.word) || 'Alert',
@@ -211,7 +214,10 @@ function why({ reason, firing, resolved }: Notification): string {
 const whyWords: Readonly<Record<NotificationReason, (firing: number, resolved: number) => string>> = {
   'first notification': () => 'First message about this.',
   'new alerts': () => 'More were added since the last message.',
-  'some resolved': (firing, resolved) => `${resolved} ended since the last message, ${firing} still firing.`,
+  'some resolved': (firing, resolved) =>
+    firing > 0
+      ? `${resolved} ended since the last message, ${firing} still firing.`
+      : `${resolved} ended; what is silenced or inhibited here still fires.`,
   'all resolved': () => 'Nothing is firing here any more.',
   repeat: () => 'Reminder: told before, still firing.',
   'resolved before delivery': () => 'It fired and ended before a message about it could be delivered.',
@@ -246,6 +252,19 @@ const unknownWords: Readonly<Record<UnknownReason, string>> = {
 
 function unknown({ noData }: Alert, now: number): string | null {
   return noData === null ? null : `${unknownWords[noData.reason]} since ${moment(noData.since, now).text}`
+}
+
+function flapping({ flappingSince, flips }: Alert, now: number): string | null {
+  if (flappingSince === null) return null
+  return `flapping since ${moment(flappingSince, now).text}: fired or ended ${flips.length} times`
+}
+
+/** Who looks after it. People write comments: they are shown as text, and cut. */
+function attention(acknowledgement: Acknowledgement | undefined): string | null {
+  if (acknowledgement === undefined) return null
+  const { by, comment } = acknowledgement
+  const words = plainText(comment, longest.sentence)
+  return `acknowledged by ${plainText(by, longest.word)}${words === '' ? '' : `: ${words}`}`
 }
 
 function ending(alert: Alert, now: number): string {

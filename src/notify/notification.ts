@@ -1,6 +1,7 @@
 // The vocabulary of delivery: what is told to whom, why, and how an attempt ended.
 
 import type { Alert, Labels } from '../alerts/alert.ts'
+import type { Acknowledgement } from '../alerts/silence.ts'
 
 /** Why a message goes out now (alerting-semantics section 6); it is printed in the message. */
 export type NotificationReason =
@@ -34,6 +35,8 @@ export interface Notification {
   readonly firing: readonly Alert[]
   /** Members that resolved since this integration was last told, oldest first. */
   readonly resolved: readonly Alert[]
+  /** Who looks after which of `firing`, by fingerprint. */
+  readonly acknowledged: ReadonlyMap<string, Acknowledgement>
   /** The group's tick at which it was decided (ms since 1970). */
   readonly at: number
 }

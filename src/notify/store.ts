@@ -64,6 +64,9 @@ export interface NotifyStore {
   saveDelivered(entry: DedupEntry): Promise<void>
   /** After a permanent failure: the row goes, nothing is remembered. */
   dropOutboxRow(row: OutboxRow): Promise<void>
-  /** A group without members: its timer goes; its dedup entries too once nothing in them fires. */
+  /**
+   * A group without members: its timer goes, and all that was told of it. What a receiver that is no
+   * longer configured was told would otherwise keep it from being told, should it come back.
+   */
   deleteGroup(groupKey: string): Promise<void>
 }

@@ -132,6 +132,7 @@ function sample(
     groupKey: 'sample',
     groupLabels: { alertname, ...Object.fromEntries(group) },
     routeKey: '{}',
+    acknowledged: new Map(),
     receiver: 'sample',
     reason,
     status: firing.length > 0 ? 'firing' : 'resolved',

@@ -8,6 +8,7 @@ export interface ToldLog {
   firing(): ReadonlySet<string>
   set(entry: DedupEntry): void
   deleteGroup(groupKey: string): void
+  groupKeys(): readonly string[]
   size(): number
 }
 
@@ -35,6 +36,7 @@ export function createToldLog(entries: readonly DedupEntry[]): ToldLog {
     },
     set,
     deleteGroup: (groupKey) => void byGroup.delete(groupKey),
+    groupKeys: () => [...byGroup.keys()],
     size() {
       let entries = 0
       for (const ofGroup of byGroup.values()) entries += ofGroup.size

@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events'
 import { type Dispatcher, Pool } from 'undici'
 import { systemClock } from '../clock.ts'
+import { createAbortWatch } from './abort-watch.ts'
 import { PartnerError } from './partner-error.ts'
 
 export interface ExchangeOptions {
@@ -90,7 +91,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
   })
   const lifetime = new AbortController()
   const flights = new Set<Flight>()
-  const bySignal = new Map<AbortSignal, { readonly flights: Set<Flight>; readonly onAbort: () => void }>()
+  const watch = createAbortWatch((signal) => {
+    for (const flight of flights) if (flight.signal === signal) flight.end(new Stopped())
+  })
   let isSweeping = false
 
   function begin(signal: AbortSignal, longestMs: number): Flight {
@@ -98,29 +101,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
     if (signal.aborted) throw signal.reason
     const flight = new Flight(signal, systemClock.monotonic() + longestMs)
     flights.add(flight)
-    let group = bySignal.get(signal)
-    if (group === undefined) {
-      const members = new Set<Flight>()
-      const onAbort = () => {
-        for (const member of members) member.end(new Stopped())
-      }
-      group = { flights: members, onAbort }
-      bySignal.set(signal, group)
-      signal.addEventListener('abort', onAbort, { once: true })
-    }
-    group.flights.add(flight)
+    watch.add(signal)
     if (!isSweeping) void sweep()
     return flight
   }
 
   function finish(flight: Flight): void {
-    if (!flights.delete(flight)) return
-    const group = bySignal.get(flight.signal)
-    group?.flights.delete(flight)
-    if (group?.flights.size === 0) {
-      flight.signal.removeEventListener('abort', group.onAbort)
-      bySignal.delete(flight.signal)
-    }
+    if (flights.delete(flight)) watch.remove(flight.signal)
   }
 
   /** undici's own timeouts start anew with every byte: this ends an answer that only drips. */

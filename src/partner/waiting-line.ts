@@ -1,5 +1,6 @@
-// Those who wait for the same thing, in the order of asking. Whoever is stopped leaves at once, and
-// with them their listener: a signal that lives as long as the service collects none.
+// Those who wait for the same thing, in the order of asking. Whoever is stopped leaves at once.
+
+import { createAbortWatch } from './abort-watch.ts'
 
 export interface WaitingLine<T> {
   readonly length: number
@@ -12,53 +13,47 @@ export interface WaitingLine<T> {
 }
 
 interface Waiter<T> {
-  readonly serve: (value: T) => void
-  readonly fail: (reason: unknown) => void
+  readonly signal: AbortSignal
+  readonly resolve: (value: T) => void
+  readonly reject: (reason: unknown) => void
 }
 
 export function createWaitingLine<T>(): WaitingLine<T> {
-  const waiters = new Set<Waiter<T>>()
+  let waiters: Waiter<T>[] = []
+  const watch = createAbortWatch((signal) => {
+    for (const waiter of leave((each) => each.signal === signal)) waiter.reject(signal.reason)
+  })
 
-  function join(signal: AbortSignal): Promise<T> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
-      const leave = () => {
-        waiters.delete(waiter)
-        signal.removeEventListener('abort', onAbort)
-      }
-      const onAbort = () => waiter.fail(signal.reason)
-      const waiter: Waiter<T> = {
-        serve(value) {
-          leave()
-          resolve(value)
-        },
-        fail(reason) {
-          leave()
-          reject(reason)
-        },
-      }
-      waiters.add(waiter)
-      signal.addEventListener('abort', onAbort, { once: true })
-    })
+  /** Takes those out, and answers them in their order. */
+  function leave(isLeaving: (waiter: Waiter<T>) => boolean): readonly Waiter<T>[] {
+    const leaving = waiters.filter(isLeaving)
+    waiters = waiters.filter((waiter) => !isLeaving(waiter))
+    for (const { signal } of leaving) watch.remove(signal)
+    return leaving
   }
 
   return {
     get length() {
-      return waiters.size
+      return waiters.length
     },
-    join,
+    join: (signal) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason)
+        watch.add(signal)
+        waiters.push({ signal, resolve, reject })
+      }),
     serveNext(value) {
-      for (const first of waiters) {
-        first.serve(value)
-        return true
-      }
-      return false
+      const first = waiters.shift()
+      if (first === undefined) return false
+      watch.remove(first.signal)
+      first.resolve(value)
+      return true
     },
     serveAll(value) {
-      for (const waiter of waiters) waiter.serve(value)
+      for (const waiter of leave(() => true)) waiter.resolve(value)
     },
     failAll(reason) {
-      for (const waiter of waiters) waiter.fail(reason)
+      for (const waiter of leave(() => true)) waiter.reject(reason)
     },
   }
 }

@@ -48,10 +48,12 @@ export function loadRules(files: readonly RuleFile[]): RuleSet {
 export function loadAndLintRules(files: readonly RuleFile[]): {
   readonly rules: RuleSet
   readonly warnings: readonly FileProblem[]
+  /** Of the labels that rules add. */
+  readonly labelNames: ReadonlySet<string>
 } {
-  const { ruleSet, problems, warnings } = readRules(files)
+  const { ruleSet, problems, warnings, labelNames } = readRules(files)
   if (problems.length > 0) throw new FileError(problems)
-  return { rules: ruleSet, warnings }
+  return { rules: ruleSet, warnings, labelNames }
 }
 
 /** What is allowed in these files but most likely not meant. Of rules that loadRules refuses it says nothing. */
@@ -85,7 +87,8 @@ function readRules(files: readonly RuleFile[]) {
     problems.push(...inOrder(found))
   }
   problems.push(...indistinguishable(loaded))
-  return { ruleSet: ruleSetOf(loaded), problems, warnings }
+  const labelNames = new Set(loaded.flatMap(({ entry }) => Object.keys(entry.labels)))
+  return { ruleSet: ruleSetOf(loaded), problems, warnings, labelNames }
 }
 
 interface Findings {

@@ -197,7 +197,7 @@ export function notifyStatements(db: DatabaseSync) {
     removeTimer: db.prepare('DELETE FROM group_timer WHERE group_key = ?'),
     entries: prepareSelect(db, `SELECT ${entryColumns.join(', ')} FROM dedup_entry`),
     upsertEntry: prepareUpsert(db, 'dedup_entry', keys, entryColumns),
-    removeQuietEntries: db.prepare("DELETE FROM dedup_entry WHERE group_key = ? AND firing = '[]'"),
+    removeEntries: db.prepare('DELETE FROM dedup_entry WHERE group_key = ?'),
     messages: prepareSelect(db, `SELECT ${messageColumns.join(', ')} FROM outbox`),
     upsertMessage: prepareUpsert(db, 'outbox', keys, messageColumns),
     // A later tick may have replaced a message while it was being sent: that one stays as it is.

@@ -155,7 +155,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
     deleteGroup: (groupKey) =>
       write('delete a group', () => {
         notify.removeTimer.run(groupKey)
-        notify.removeQuietEntries.run(groupKey)
+        notify.removeEntries.run(groupKey)
       }),
 
     loadSilences: () =>

@@ -50,9 +50,9 @@ describe('inhibition rules', () => {
       `${base}inhibit_rules: [{equal: [user_id]}, {name: n, equal: [usr_id, colour]}]`,
     )
     const told = unknownEqualLabels(alerting, new Set(['alertname', 'user_id']))
-    expect(told.map(({ place, label }) => [place, label])).toEqual([
-      ['alerting.inhibit_rules[1].equal ("n")', 'usr_id'],
-      ['alerting.inhibit_rules[1].equal ("n")', 'colour'],
+    expect(told.map(({ rule, label }) => [rule, label])).toEqual([
+      [1, 'usr_id'],
+      [1, 'colour'],
     ])
     expect(told[0]?.message).toMatch(/^no rule sets the label "usr_id".*: did you mean "user_id"\?$/)
   })

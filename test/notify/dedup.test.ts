@@ -11,7 +11,10 @@ const policy = {
 }
 
 /** A group in which nothing is held back. */
-const quiet = { silenced: [], withheld: [], resolvedSilenced: [], acknowledged: [], flappingSince: null }
+const quiet = {
+  ...{ silenced: [], withheld: [], resolvedSilenced: [], acknowledged: [] },
+  ...{ flapping: [], flappingSince: null },
+}
 
 function entry(firing: readonly string[], at = 0): DedupEntry {
   return { ...place, at, firing, resolved: [], silenced: [], receiverData: null }
@@ -209,4 +212,9 @@ it('tells once that alerts flap', () => {
     reason: 'flapping',
   })
   expect(decision(['a'], [], { entry: entry(['a'], 20) }, { flappingSince: 20 })).toEqual({ kind: 'nothing' })
+  // It began to flap by firing once more, after its end was told.
+  const flaps = { flapping: ['a'], flappingSince: 20 }
+  expect(decision(['a'], [], {}, flaps)).toMatchObject({ reason: 'flapping' })
+  expect(decision(['a', 'b'], [], { entry: entry(['b']) }, flaps)).toMatchObject({ reason: 'flapping' })
+  expect(decision(['a', 'b'], [], {}, flaps)).toMatchObject({ reason: 'first notification' })
 })

@@ -675,6 +675,26 @@ describe('a reload', () => {
     expect(await storage.loadOutbox()).toEqual([])
   })
 
+  it('tells the end to a receiver that has no part in the group any more, and nothing else', async () => {
+    const slack = recorder('slack')
+    const pager = recorder('slack', { receiver: 'pager' })
+    await begin([slack, pager])
+    await set('A', true)
+    await to('2:00')
+    await dispatcherReload([slack, pager], { route: { ...route, receiver: 'pager' } })
+    await to('6:00')
+    await set('B', true)
+    await to('12:00')
+    await set('A', false)
+    await to('20:00')
+    expect(slack.messages).toEqual(['0:30 first notification A', '15:30 all resolved -A'])
+    expect(pager.messages).toEqual([
+      '5:30 first notification A',
+      '10:30 new alerts AB',
+      '15:30 some resolved B -A',
+    ])
+  })
+
   it('moves alerts to the groups that new routes make', async () => {
     const slack = recorder('slack')
     await begin([slack])

@@ -369,3 +369,32 @@ describe('values in a message', () => {
     )
   })
 })
+
+describe('what else a member says', () => {
+  const message = (changes: Parameters<typeof sampleNotification>[0]) =>
+    createMessage(sampleNotification(changes), { links: new Map(), showPersonalData: false, moreUrl: null })
+
+  it('is who looks after it, as text', () => {
+    const alert = sampleAlert(1)
+    const acknowledgement = {
+      fingerprint: alert.fingerprint,
+      episode: alert.episode,
+      by: 'ada',
+      comment: 'calls the customer\nat noon',
+      at: 0,
+      until: null,
+    }
+    const { members } = message({
+      firing: [alert],
+      acknowledged: new Map([[alert.fingerprint, acknowledgement]]),
+    })
+    expect(members[0]?.notes).toContain('acknowledged by ada: calls the customer at noon')
+  })
+
+  it('is that it flaps, and since when', () => {
+    const alert = sampleAlert(1, { flappingSince: Date.UTC(2026, 0, 1, 11), flips: [1, 2, 3, 4, 5, 6] })
+    const { members, why } = message({ firing: [alert], reason: 'flapping' })
+    expect(members[0]?.notes.at(-1)).toMatch(/^flapping since .*: fired or ended 6 times$/)
+    expect(why).toBe('It fires and ends again and again: no more messages until it settles.')
+  })
+})

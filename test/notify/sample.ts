@@ -61,6 +61,7 @@ export function sampleNotification(changes: Partial<Notification> = {}): Notific
     groupKey: '{}:{alertname="DeviceUnauthenticated", manufacturer="Vaillant"}',
     groupLabels: { alertname: 'DeviceUnauthenticated', manufacturer: 'Vaillant' },
     routeKey: '{}',
+    acknowledged: new Map(),
     receiver: 'on-call',
     reason: 'first notification',
     status: firing.length > 0 ? 'firing' : 'resolved',

@@ -46,7 +46,20 @@ type Event =
   | { readonly at: number; readonly alert: Labels; readonly fires: boolean }
   | { readonly at: number; readonly silence: string; readonly until: number }
 
+// A machine that stalls for a second brings an event past a tick, in one of the two. What differs for
+// another reason differs each time.
+const attempts = 3
+
+async function compareMessagesPatiently(): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    const different = await compareMessages()
+    if (different === 0 || attempt === attempts) return different
+    console.error(`differs: once more, with the same seed (${attempt} of ${attempts})`)
+  }
+}
+
 async function compareMessages(): Promise<number> {
+  await rm(join(folder, 'ours.db'), { force: true })
   const webhooks = await startWebhooks()
   const events = timeline(random(seed))
   const end = Math.max(...events.map(({ at }) => at)) + 12
@@ -516,7 +529,7 @@ function random(from: number): () => number {
 
 let failures = 0
 try {
-  failures += await compareMessages()
+  failures += await compareMessagesPatiently()
   failures += await compareRoutes()
 } finally {
   await rm(folder, { recursive: true, force: true })

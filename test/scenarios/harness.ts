@@ -6,21 +6,23 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type App, createApp } from '../../src/app.ts'
-import { loadRuleFiles } from '../../src/cli/load.ts'
+import type { CliContext } from '../../src/cli/context.ts'
+import { load } from '../../src/cli/load.ts'
 import { type Clock, createClock } from '../../src/clock.ts'
-import { parseConfig } from '../../src/config.ts'
 import { type InboxMail, type MailInbox, startMailInbox } from '../../src/demo/mail-inbox.ts'
 import { type SlackInbox, type SlackMessage, startSlackInbox } from '../../src/demo/slack-inbox.ts'
 import { createLogger } from '../../src/logger.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import type { Fleet, FleetOptions, SimulatedDevice } from '../../src/simulator/fleet.ts'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.ts'
+import { type ServiceApi, serviceApi } from './service-api.ts'
+import { startWebhookInbox, type WebhookInbox, type WebhookMessage } from './webhook-inbox.ts'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 const main = join(root, 'src/main.ts')
@@ -52,6 +54,8 @@ export interface WorldOptions {
   /** Text of a rule file, or the rules of this repository; `lostAtOnce` unless told. */
   readonly rules?: string | 'shipped'
   readonly simulator?: Partial<Omit<SimulatorOptions, 'clock' | 'fleet'>>
+  /** Names of receivers that are webhooks, in the place of Slack and mail; the first one is the root's. */
+  readonly webhooks?: readonly string[]
   /** Merged into the configuration below, key by key. */
   readonly config?: ConfigParts
 }
@@ -62,6 +66,7 @@ export interface World extends AsyncDisposable {
   readonly fleet: Fleet
   readonly slack: SlackInbox
   readonly mail: MailInbox
+  readonly webhooks: WebhookInbox
   readonly folder: string
   readonly configFile: string
   readonly databaseFile: string
@@ -89,6 +94,7 @@ export interface OpenApp extends AsyncDisposable {
 export interface RunningApp extends AsyncDisposable {
   readonly app: App
   readonly url: string
+  readonly api: ServiceApi
   readonly logs: readonly LogLine[]
   metrics(): Promise<Scrape>
   /** Ends it as SIGTERM does. */
@@ -104,6 +110,7 @@ export interface Service extends AsyncDisposable {
   output(): string
   /** Where it serves; rejects when it ends before it does. */
   url(): Promise<string>
+  api(): Promise<ServiceApi>
   metrics(): Promise<Scrape>
   /** Sends the signal and waits for the end. */
   end(signal: NodeJS.Signals): Promise<Ending>
@@ -142,6 +149,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   releases.defer(() => slack.close())
   const mail = await startMailInbox({ clock, keep: 5_000 })
   releases.defer(() => mail.close())
+  const webhooks = await startWebhookInbox({ clock })
+  releases.defer(() => webhooks.close())
   const { fleet } = simulator
 
   const configFile = join(folder, 'fleetwarden.yaml')
@@ -169,8 +178,15 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         smtp_from: 'Fleetwarden <fleet@example.com>',
         slack_api_url: slack.webhookUrl('#on-call'),
       },
-      route: { receiver: 'on-call', group_by: ['alertname', 'manufacturer'], repeat_interval: '30d' },
-      receivers: [{ name: 'on-call', slack_configs: [{}], email_configs: [{ to: 'on-call@example.com' }] }],
+      route: {
+        receiver: options.webhooks?.[0] ?? 'on-call',
+        group_by: ['alertname', 'manufacturer'],
+        repeat_interval: '30d',
+      },
+      receivers: options.webhooks?.map((name) => ({
+        name,
+        webhook_configs: [{ url: webhooks.url(name) }],
+      })) ?? [{ name: 'on-call', slack_configs: [{}], email_configs: [{ to: 'on-call@example.com' }] }],
     },
   }
 
@@ -180,12 +196,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   await configure(options.config ?? {})
 
   async function openApp(): Promise<OpenApp> {
-    const config = await parseConfig({
-      file: configFile,
-      text: await readFile(configFile, 'utf8'),
-      env: {},
-      readFile: (path) => readFile(path, 'utf8'),
-    })
+    // All that loading asks of its context.
+    const loadAnew = () => load(configFile, { env: {} } as CliContext)
+    const { config, rules } = await loadAnew()
     const logs: LogLine[] = []
     const metrics = createMetrics({
       clock,
@@ -195,7 +208,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       processMetrics: false,
     })
     const app = await createApp(config, {
-      rules: (await loadRuleFiles(config.ruleFiles)).rules,
+      rules,
+      loadAnew,
       version: 'test',
       clock,
       logger: createLogger({ level: 'debug', destination: { write: (line) => logs.push(parsedLine(line)) } }),
@@ -226,7 +240,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await app.close()
     }
     releases.defer(() => stop().catch(() => {}))
-    return { app, url, logs, metrics: () => scrape(url), stop, [Symbol.asyncDispose]: stop }
+    return {
+      ...{ app, url, api: serviceApi(url, clock), logs },
+      ...{ metrics: () => scrape(url), stop, [Symbol.asyncDispose]: stop },
+    }
   }
 
   function startService(): Service {
@@ -235,7 +252,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       env: { ...process.env, ...childEnv },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
-    const service = serviceOf(child)
+    const service = serviceOf(child, clock)
     releases.defer(async () => void (await service.end('SIGKILL')))
     return service
   }
@@ -246,6 +263,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     fleet,
     slack,
     mail,
+    webhooks,
     folder,
     configFile,
     databaseFile,
@@ -268,7 +286,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   }
 }
 
-function serviceOf(child: ChildProcess): Service {
+function serviceOf(child: ChildProcess, clock: Clock): Service {
   const logs: LogLine[] = []
   const texts: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
@@ -303,6 +321,7 @@ function serviceOf(child: ChildProcess): Service {
     logs,
     output,
     url,
+    api: async () => serviceApi(await url(), clock),
     metrics: async () => scrape(await url()),
     end,
     ended,
@@ -367,17 +386,36 @@ export async function until<T>(
   }
 }
 
+/** One more walk has ended just now: what changes next is seen by the one after it as a whole. */
+export async function walkEnds({ logs }: Pick<RunningApp, 'logs'>): Promise<void> {
+  const walks = () => logs.filter(({ msg }) => msg === 'Walk ended').length
+  const before = walks()
+  await until('a walk ends', () => walks() > before)
+}
+
+/** Another tick of every group has come, and nothing waits: what was to be told has been told. */
+export async function quiet(
+  world: World,
+  { app }: RunningApp,
+  moreThanGroupIntervalMs = 130_000,
+): Promise<void> {
+  await world.clock.sleep(moreThanGroupIntervalMs)
+  await until('nothing waits', () => app.delivery().queued === 0)
+}
+
 function printed(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value, null, 2)
 }
 
 // ---- what was told
 
+type Receivers = Pick<World, 'slack' | 'mail' | 'webhooks'>
+
 /** A message at one receiver, in the words that Slack and e-mail have in common. */
 export interface Told {
   /** The same message has the same one each time it is looked at. */
   readonly id: string
-  readonly receiver: 'slack' | 'mail'
+  readonly receiver: 'slack' | 'mail' | 'webhook'
   readonly state: 'firing' | 'resolved' | 'ended'
   /** Everything that people can see of it. */
   readonly text: string
@@ -399,6 +437,15 @@ export function toldByMail({ id, text, receivedAt }: InboxMail): Told {
   return { id: `mail ${id}`, receiver: 'mail', state: word, text, title, receivedAt }
 }
 
+function toldByWebhook({ id, payload, receivedAt }: WebhookMessage): Told {
+  // Its reason is a word where people read a sentence.
+  const wasLate = payload.notification_reason === 'resolved before delivery'
+  const late = 'It fired and ended before a message about it could be delivered.'
+  const text = JSON.stringify(payload) + (wasLate ? late : '')
+  const title = `${payload.receiver}: ${payload.notification_reason}`
+  return { id: `webhook ${id}`, receiver: 'webhook', state: payload.status, text, title, receivedAt }
+}
+
 /** All texts of a Slack message, its blocks included. */
 export function slackText({ text, blocks }: SlackMessage): string {
   const texts = [text]
@@ -410,13 +457,17 @@ export function slackText({ text, blocks }: SlackMessage): string {
 }
 
 /** All messages so far, in the order in which they arrived. */
-export function allTold({ slack, mail }: Pick<World, 'slack' | 'mail'>): Told[] {
-  const told = [...slack.messages.items().map(toldBySlack), ...mail.messages.items().map(toldByMail)]
+export function allTold({ slack, mail, webhooks }: Receivers): Told[] {
+  const told = [
+    ...slack.messages.items().map(toldBySlack),
+    ...mail.messages.items().map(toldByMail),
+    ...webhooks.messages().map(toldByWebhook),
+  ]
   return told.sort((a, b) => a.receivedAt - b.receivedAt)
 }
 
 /** What happened so far, for the message of a test that failed: titles of messages, and the last log lines. */
-export function story(world: Pick<World, 'slack' | 'mail'>, logs: readonly LogLine[] = []): string {
+export function story(world: Receivers, logs: readonly LogLine[] = []): string {
   const told = allTold(world).map(
     ({ receiver, title, receivedAt }) => `${new Date(receivedAt).toISOString()} ${receiver}: ${title}`,
   )
@@ -424,7 +475,7 @@ export function story(world: Pick<World, 'slack' | 'mail'>, logs: readonly LogLi
 }
 
 /** How often each receiver was told that something in the messages' text fires, and that it ended. */
-export function timesTold(world: Pick<World, 'slack' | 'mail'>, text: string) {
+export function timesTold(world: Receivers, text: string) {
   const count = (receiver: Told['receiver'], isFiring: boolean) =>
     allTold(world).filter(
       (told) =>
@@ -439,6 +490,20 @@ export function timesTold(world: Pick<World, 'slack' | 'mail'>, text: string) {
 /** The same for both receivers. */
 export function each(firing: number, resolved: number) {
   return { slack: { firing, resolved }, mail: { firing, resolved } }
+}
+
+/** Waits until these webhooks were told exactly this, in the words of WebhookInbox.told. */
+export async function untilTold(
+  world: World,
+  { logs }: Pick<RunningApp, 'logs'>,
+  expected: Readonly<Record<string, readonly string[]>>,
+): Promise<void> {
+  for (const [receiver, messages] of Object.entries(expected)) {
+    const isSame = () => JSON.stringify(world.webhooks.told(receiver)) === JSON.stringify(messages)
+    await until(`${receiver} is told: ${messages.join(' | ')}`, isSame, {
+      detail: () => `${world.webhooks.told(receiver).join('\n')}\n${story(world, logs)}`,
+    })
+  }
 }
 
 // ---- metrics

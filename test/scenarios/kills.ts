@@ -1,5 +1,5 @@
 // `kill -9` at random moments, fifty times, while devices break and heal. The service is a process of its
-// own; the partner, Slack and the mail server live in this one and see everything that it tells.
+// own; the partner, Slack, the mail server and a webhook live in this one and see everything that it tells.
 //
 // What a process told last may have been under way when it was killed: it arrived, and that was not yet
 // remembered. So one message per receiver and kill may come again, and none besides.
@@ -34,14 +34,20 @@ groups:
 export async function killOverAndOver(
   seed: number,
 ): Promise<{ episodes: number; faults: readonly string[] }> {
-  await using world = await startWorld({
-    rules,
-    config: {
-      poll: { schedule: '* * * * * *', recheck_interval: '1s' },
-      alerting: {
-        // Each alert is a group, so that a message is about one episode.
-        route: { group_by: ['...'], group_wait: '0s', group_interval: '1s', repeat_interval: '1h' },
-      },
+  await using world = await startWorld({ rules })
+  await world.configure({
+    poll: { schedule: '* * * * * *', recheck_interval: '1s' },
+    alerting: {
+      // Each alert is a group, so that a message is about one episode.
+      route: { group_by: ['...'], group_wait: '0s', group_interval: '1s', repeat_interval: '1h' },
+      receivers: [
+        {
+          name: 'on-call',
+          slack_configs: [{}],
+          email_configs: [{ to: 'on-call@example.com' }],
+          webhook_configs: [{ url: world.webhooks.url('on-call') }],
+        },
+      ],
     },
   })
   // What is compiled is kept at the end of a process; who is killed keeps nothing.
@@ -132,7 +138,7 @@ interface Episode {
 
 /**
  * Breaks a device and heals it, over and over. An episode is never so short that it need not be told: it
- * ends when at least one receiver knows, which means that the message to the other was saved with it.
+ * ends when at least one receiver knows, which means that the messages to the others were saved with it.
  */
 async function breakAndHeal(
   device: SimulatedDevice,
@@ -212,7 +218,7 @@ function createEpisodeLog(world: World) {
   }
 }
 
-const receivers = ['slack', 'mail'] as const
+const receivers = ['slack', 'mail', 'webhook'] as const
 // A life needs longer than this before it can send anything.
 const shortestStartMs = 150
 

@@ -20,6 +20,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { describe, it, vi } from 'vitest'
 import { startScriptedSmtp } from '../notify/receivers/scripted-smtp.ts'
@@ -363,23 +364,36 @@ describe.concurrent('poll --once --dry-run --json', () => {
 })
 
 describe.concurrent('secrets', () => {
-  it('are in no log, metric, database or error, whatever goes wrong', async ({ expect }) => {
+  it('are in no log, metric, database, error or answer of the API, whatever goes wrong', async ({
+    expect,
+  }) => {
     const secrets = {
       clientSecret: credentials.clientSecret,
       slack: 'Xq7webhookB3',
       smtpPassword: 'Rt5smtp-passwordK9',
       heartbeat: 'Zw2heartbeatP4',
+      slackBot: 'xoxb-Lm8bot-tokenQ1',
+      webhook: 'Bv3webhook-urlH6',
+      webhookPassword: 'Nc5webhook-passwordJ2',
+      pagerduty: 'Dk7routing-keyT0',
+      alertmanager: 'Gs1alertmanager-urlV9',
+      alertmanagerToken: 'Yu4alertmanager-tokenE8',
     }
     const smtp = await startScriptedSmtp({ ehlo: '250-scripted\r\n250 AUTH PLAIN' })
-    const heartbeats = createServer((request, response) => {
+    // The heartbeat's, and that of all receivers but Slack's webhook and the mail server.
+    const asked: string[] = []
+    const refusing = createServer(async (request, response) => {
+      const body = await text(request).catch(() => '')
       response.statusCode = 500
-      response.end(`no luck with ${request.url}`)
+      asked.push(`${request.url} ${JSON.stringify(request.headers)} ${body}`)
+      response.end(`no luck with ${asked.at(-1)}`)
     })
-    await new Promise<void>((resolve) => heartbeats.listen(0, '127.0.0.1', resolve))
-    const { port } = heartbeats.address() as AddressInfo
+    await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve))
+    const { port } = refusing.address() as AddressInfo
+    const refused = `http://127.0.0.1:${port}`
     await using world = await startWorld()
     world.defer(() => smtp.close())
-    world.defer(() => heartbeats.close())
+    world.defer(() => refusing.close())
     const slackUrl = world.slack.webhookUrl(`#${secrets.slack}`)
     await world.configure({
       ...quick,
@@ -395,6 +409,33 @@ describe.concurrent('secrets', () => {
           smtp_auth_username: 'fleet',
           smtp_auth_password: secrets.smtpPassword,
         },
+        receivers: [
+          {
+            name: 'on-call',
+            slack_configs: [
+              {},
+              {
+                app_token: secrets.slackBot,
+                channel: 'on-call',
+                app_url: `${refused}/api/chat.postMessage`,
+              },
+            ],
+            email_configs: [{ to: 'on-call@example.com' }],
+            webhook_configs: [
+              {
+                url: `${refused}/${secrets.webhook}?token=${secrets.webhook}`,
+                http_config: { basic_auth: { username: 'fleet', password: secrets.webhookPassword } },
+              },
+            ],
+            pagerduty_configs: [{ routing_key: secrets.pagerduty, url: `${refused}/v2/enqueue` }],
+            alertmanager_configs: [
+              {
+                url: `${refused}/${secrets.alertmanager}`,
+                http_config: { authorization: { credentials: secrets.alertmanagerToken } },
+              },
+            ],
+          },
+        ],
       },
     })
     const outputs: string[] = []
@@ -416,7 +457,9 @@ describe.concurrent('secrets', () => {
       const value = await metrics()
       return (
         value('fleet_notifications_total', { outcome: 'permanent' }) > 0 &&
-        value('fleet_notifications_total', { integration: 'email', outcome: 'retry' }) > 0 &&
+        ['email', 'webhook', 'pagerduty', 'alertmanager'].every(
+          (integration) => value('fleet_notifications_total', { integration, outcome: 'retry' }) > 0,
+        ) &&
         value('fleet_heartbeats_total', { outcome: 'failed' }) > 0
       )
     })
@@ -429,6 +472,26 @@ describe.concurrent('secrets', () => {
     await walksOf(service, 1)
 
     outputs.push((await service.metrics()).text)
+    const url = await service.url()
+    const ask = async (path: string, method = 'GET') => {
+      const response = await fetch(`${url}${path}`, { method })
+      outputs.push(await response.text())
+      return response.status
+    }
+    const [alert] = await (await service.api()).alerts('DeviceLost')
+    const paths = ['status', 'receivers', 'alerts', 'alerts/groups', 'silences'].map(
+      (name) => `/api/v2/${name}`,
+    )
+    for (const path of [...paths, '/api/v1/alerts', `/api/v1/explain/${alert!.fingerprint}`]) {
+      expect(await ask(path)).toBe(200)
+    }
+    expect(outputs.join()).toContain('pagerduty_configs')
+    expect(await ask('/-/reload', 'POST')).toBe(200)
+    const config = await readFile(world.configFile, 'utf8')
+    const spoilt = config.replaceAll('http://', 'htp://').replace('"fleet"', '["fleet"]')
+    await writeFile(world.configFile, spoilt)
+    expect(await ask('/-/reload', 'POST')).toBe(500)
+    await writeFile(world.configFile, config)
     // The files while they are in use, and after.
     for (const name of databaseFiles(world)) outputs.push(readFileSync(join(world.folder, name), 'latin1'))
     expect(databaseFiles(world)).toContain('fleet.db-wal')
@@ -441,8 +504,7 @@ describe.concurrent('secrets', () => {
       const { stdout, stderr } = await world.runCommand([...args, '--config', world.configFile])
       outputs.push(stdout, stderr)
     }
-    const config = await readFile(world.configFile, 'utf8')
-    await writeFile(world.configFile, config.replaceAll('http://', 'htp://').replace('"fleet"', '["fleet"]'))
+    await writeFile(world.configFile, spoilt)
     const wrong = await world.runCommand(['check', '--config', world.configFile])
     expect(wrong.code).toBe(2)
     outputs.push(wrong.stdout, wrong.stderr)
@@ -453,9 +515,12 @@ describe.concurrent('secrets', () => {
       ),
     )
     expect(links.length).toBeGreaterThan(1)
-    const forms = [secrets.smtpPassword, secrets.clientSecret].map((secret) =>
-      Buffer.from(secret).toString('base64'),
-    )
+    const forms = [
+      secrets.smtpPassword,
+      secrets.clientSecret,
+      secrets.webhookPassword,
+      `fleet:${secrets.webhookPassword}`,
+    ].map((secret) => Buffer.from(secret).toString('base64'))
     const basic = Buffer.from(`${credentials.clientId}:${secrets.clientSecret}`).toString('base64')
     const needles = [...Object.values(secrets), ...forms, basic, login, ...links]
     const everything = outputs.join('\n')
@@ -470,6 +535,10 @@ describe.concurrent('secrets', () => {
     const token = /simulated[0-9a-z]{28}/
     expect(await issued.text()).toMatch(token)
     expect(token.exec(everything)).toBeNull()
+    // Each was used, where it belongs.
+    const { slackBot, webhook, pagerduty, alertmanager, alertmanagerToken, heartbeat } = secrets
+    const used = [slackBot, webhook, pagerduty, alertmanager, alertmanagerToken, heartbeat, forms.at(-1)!]
+    for (const secret of used) expect(around(asked.join('\n'), secret), secret).not.toBeNull()
     // Of what was searched, something is there.
     expect(config).toContain(secrets.slack)
     expect(everything).toContain(world.device(0).id)
