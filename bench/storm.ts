@@ -194,15 +194,9 @@ async function run(): Promise<Report> {
       },
       { name: 'MassChange, although all of it is inhibited', value: others, limit: 0 },
       {
-        name: 'messages that the outage is over, to the webhook',
-        value: told(healed, 'ManufacturerOutage', 'resolved').length,
-        limit: 1,
-      },
-      {
-        name: 'the same',
-        value: told(healed, 'ManufacturerOutage', 'resolved').length,
-        limit: 1,
-        isAtLeast: true,
+        name: 'messages that the outage is over: too many or too few, to the webhook',
+        value: Math.abs(told(healed, 'ManufacturerOutage', 'resolved').length - 1),
+        limit: 0,
       },
       {
         name: 'messages afterwards, the most that one receiver got',

@@ -29,9 +29,7 @@ export function createAlertingApi(options: AlertingApiOptions): AlertingApi {
   let original: { readonly config: Config; readonly text: string } | null = null
 
   return {
-    *alerts() {
-      for (const alert of book.all()) if (alert.state !== 'resolved') yield alert
-    },
+    alerts: () => book.all(),
     alert(fingerprint) {
       const alert = book.byFingerprint(fingerprint)
       return alert?.state === 'resolved' ? undefined : alert

@@ -187,14 +187,19 @@ function select(
     if (!isInTime()) {
       throw new ApiError(400, `looking takes over ${longestQueryMs} ms: ask with fewer or simpler patterns`)
     }
+    if (!isMatching(query.matchers, alert)) continue
     if (!isFiring(alert) && !(query.pending && alert.state === 'pending')) continue
-    if (isMatching(query.matchers, alert) && isWanted(alert)) found.push(alert)
+    if (isWanted(alert)) found.push(alert)
   }
   return found.sort((a, b) => compare(a.fingerprint, b.fingerprint))
 }
 
 function isMatching(matchers: readonly Matcher[], { labels }: Alert): boolean {
-  for (const matcher of matchers) if (!matcher.test(labels[matcher.name] ?? '')) return false
+  for (const matcher of matchers) {
+    const value: unknown = labels[matcher.name]
+    // As labelValue says it, for less: what every object inherits is no text.
+    if (!matcher.test(typeof value === 'string' ? value : '')) return false
+  }
   return true
 }
 

@@ -14,9 +14,9 @@ import type {
 import type { Matcher } from '../matcher.ts'
 
 export interface AlertingApi {
-  /** Pending, firing and recovering ones, in any order, straight from where they are kept. */
+  /** In any order, straight from where they are kept: resolved ones may be among them. */
   alerts(): Iterable<Alert>
-  /** Of those. */
+  /** One that is pending, firing or recovering. */
   alert(fingerprint: string): Alert | undefined
   /** Why nobody is told of it at present. */
   suppressionOf(alert: Alert): Suppression

@@ -101,10 +101,19 @@ describe("Alertmanager's API", () => {
       ])
     })
 
-    it('is empty without alerts, and leaves out pending ones', async () => {
+    it('takes a label that no alert has for empty, whatever its name', async () => {
+      server.alerting.add(1, { fingerprint: 'f1' })
+      for (const name of ['none', 'constructor', 'toString', '__proto__']) {
+        expect(await prints(`?filter=${name}=~".%2B"`)).toEqual([])
+        expect(await prints(`?filter=${name}=""`)).toEqual(['f1'])
+      }
+    })
+
+    it('is empty without alerts, and leaves out pending and resolved ones', async () => {
       expect(await json('/alerts')).toEqual([])
       server.alerting.add(1, { state: 'pending' })
       server.alerting.add(2, { state: 'recovering', fingerprint: 'f2' })
+      server.alerting.add(3, { state: 'resolved', fingerprint: 'f3' })
       expect(await prints('')).toEqual(['f2'])
       expect(await prints('?pending=true')).toHaveLength(2)
     })
