@@ -18,7 +18,7 @@ import type { SilenceStore } from './alerts/silence.ts'
 import { openSilenceBook, type SilenceBook } from './alerts/silence-book.ts'
 import { raiseSilenceEndings } from './alerts/silence-ending.ts'
 import type { Clock } from './clock.ts'
-import type { Config, Route } from './config.ts'
+import type { Config, InhibitRule, Route } from './config.ts'
 import { type Delivery, type Dispatcher, type DispatcherEvents, openDispatcher } from './notify/dispatcher.ts'
 import { createInhibitor, type Inhibitor } from './notify/inhibition.ts'
 import type { Integration, LinkSource } from './notify/notification.ts'
@@ -152,12 +152,28 @@ interface Routing {
 }
 
 function createRouting({ alerting }: Config, book: AlertBook): Routing {
-  const inhibitor = createInhibitor(alerting.inhibitRules)
-  for (const alert of book.all()) if (isFiring(alert)) inhibitor.update(undefined, alert)
   return {
     router: createRouter(alerting.route),
-    inhibitor,
+    inhibitor: inhibitorOf(alerting.inhibitRules, book),
     intervals: createTimeIntervals(alerting.timeIntervals),
+  }
+}
+
+/** Takes in the alerts of the book when it is first asked: a start with many does not wait for that. */
+function inhibitorOf(rules: readonly InhibitRule[], book: AlertBook): Inhibitor {
+  let filled: Inhibitor | null = null
+  function inhibitor(): Inhibitor {
+    if (filled === null) {
+      filled = createInhibitor(rules)
+      for (const alert of book.all()) if (isFiring(alert)) filled.update(undefined, alert)
+    }
+    return filled
+  }
+  return {
+    // What changes before that is in the book by then.
+    update: (before, after) => filled?.update(before, after),
+    inhibitedBy: (labels) => inhibitor().inhibitedBy(labels),
+    explain: (labels) => inhibitor().explain(labels),
   }
 }
 

@@ -130,7 +130,12 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   let { router, policy } = options
   const told = createToldLog(await store.loadDedupEntries())
   const storedTimers = await store.loadGroupTimers()
-  let groups: Groups = createGroups(router, storedTimers)
+  /** Null until somebody needs them: a start with many alerts makes its first request before that. */
+  let gathered: Groups | null = null
+  /** Groups that were stored and may have no members any more. */
+  let stale: readonly string[] = [
+    ...new Set([...storedTimers.map(({ groupKey }) => groupKey), ...told.groupKeys()]),
+  ]
   const alarm = createAlarm(clock)
   let enabled = false
   let stop: AbortSignal | null = null
@@ -144,17 +149,21 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     handOn: takeUp,
     onError: events.onStorageError,
   })
-  gather(groups)
   book.subscribe(alertsChanged)
   for (const row of await store.loadOutbox()) {
     // It may have been on its way when the last run ended.
     await takeUp({ ...row, attempts: Math.max(1, row.attempts) })
   }
-  // Groups that nothing belongs to any more: their members were settled just before the end.
-  const storedGroups = new Set([...storedTimers.map(({ groupKey }) => groupKey), ...told.groupKeys()])
-  for (const groupKey of storedGroups) if (groups.get(groupKey) === undefined) await forget(groupKey)
 
   // ---- groups
+
+  function groups(): Groups {
+    if (gathered === null) {
+      gathered = createGroups(router, storedTimers)
+      gather(gathered)
+    }
+    return gathered
+  }
 
   function gather(into: Groups): void {
     const toldAsFiring = told.firing()
@@ -167,13 +176,15 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   /** What a change leads to is told at its groups' next ticks. */
   function alertsChanged(transitions: readonly Transition[]): void {
+    // Gathered later, they are as they are then.
+    if (gathered === null) return alarm.ring()
     for (const { before, after } of transitions) {
       // The end of its last episode may still be to be told: until it fires again, that stays.
       if (after?.state === 'pending' || (after === undefined && before?.state === 'pending')) continue
       if (after === undefined || after.settled) {
-        if (before !== undefined) groups.remove(before)
-      } else if (isFiring(after)) groups.place(after)
-      else groups.refresh(after)
+        if (before !== undefined) gathered.remove(before)
+      } else if (isFiring(after)) gathered.place(after)
+      else gathered.refresh(after)
     }
     alarm.ring()
   }
@@ -184,12 +195,23 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const saved = await retryUnsaved()
       let nextAt = saved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
       if (enabled) {
-        for (const some of inSlices(groups.all(), groupsPerSave)) {
+        if (stale.length > 0) await forgetStale()
+        for (const some of inSlices(groups().all(), groupsPerSave)) {
           if (ending.aborted || reconfigured !== null) break
           nextAt = Math.min(nextAt, await flushThoseDue(some))
         }
       }
       if (reconfigured === null) await alarm.until(Math.max(nextAt, clock.now() + shortestWaitMs), ending)
+    }
+  }
+
+  /** Their members were settled just before the last run ended, or what led to them is configured no more. */
+  async function forgetStale(): Promise<void> {
+    try {
+      for (const groupKey of stale) if (groups().get(groupKey) === undefined) await forget(groupKey)
+      stale = []
+    } catch (error) {
+      events.onStorageError(error)
     }
   }
 
@@ -202,7 +224,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     await flush(awake.filter(isDue))
     let nextAt = Number.POSITIVE_INFINITY
     for (const group of awake) {
-      if (groups.get(group.key) !== group) continue
+      if (groups().get(group.key) !== group) continue
       nextAt = Math.min(nextAt, isDue(group) ? clock.now() + storageRetryMs : group.timer.nextFlushAt)
     }
     return nextAt
@@ -322,13 +344,13 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     const outstanding = resolved.length === 0 ? new Set() : outstandingIn(group)
     const done = resolved.filter((alert) => !outstanding.has(alert.fingerprint))
     for (const { fingerprint } of done) group.members.delete(fingerprint)
-    const settled = done.filter((alert) => groups.having(alert).length === 0)
+    const settled = done.filter((alert) => groups().having(alert).length === 0)
     if (settled.length > 0) {
       book.settle(settled.map((alert) => alert.key))
       await book.commit()
     }
-    if (group.members.size > 0 || groups.get(group.key) !== group) return
-    groups.delete(group)
+    if (group.members.size > 0 || groups().get(group.key) !== group) return
+    groups().delete(group)
     await forget(group.key)
   }
 
@@ -398,7 +420,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   /** A message that waits to be delivered, decided by an earlier run or before a reload. */
   async function takeUp(row: OutboxRow): Promise<void> {
     const lane = lanes.get(row.integrationKey)
-    const group = groups.get(row.groupKey)
+    const group = groups().get(row.groupKey)
     if (lane !== undefined && group !== undefined && mayTell(lane, group)) return offer(lane, group, row)
     events.onDropped(row)
     await store.dropOutboxRow(row)
@@ -410,7 +432,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     { refused, receiverData }: { refused: readonly string[]; receiverData: string | null },
   ): Promise<void> {
     const { groupKey, at, firing, resolved } = row
-    const group = groups.get(groupKey)
+    const group = groups().get(groupKey)
     const kept = stillKnown(row, group)
     const before = told.get(groupKey, row.integrationKey)
     const isKept = new Set(kept)
@@ -468,7 +490,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     events.onFailure(notification, integration, { reason, permanent: true, attempts: row.attempts })
     try {
       await store.dropOutboxRow(row)
-      const group = groups.get(row.groupKey)
+      const group = groups().get(row.groupKey)
       if (group === undefined || integration.receiver !== group.route.receiver) return
       const { fallbackReceiver: standIn } = policy
       const standIns = standIn === null || standIn === group.route.receiver ? [] : lanes.ofReceiver(standIn)
@@ -493,21 +515,22 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   }
 
   async function apply(delivery: Delivery): Promise<void> {
-    const before = groups.all()
+    const before = groups().all()
+    const timers = groups().timers()
     router = delivery.router
     policy = delivery.policy
-    groups = createGroups(router, groups.timers())
-    gather(groups)
+    gathered = createGroups(router, timers)
+    gather(gathered)
     await lanes.replaceWith(delivery.integrations)
     for (const lane of lanes.all()) {
       for (const { row } of lane.waiting()) {
-        const group = groups.get(row.groupKey)
+        const group = groups().get(row.groupKey)
         if (group !== undefined && mayTell(lane, group)) continue
         lane.drop(row.groupKey)
         await takeUp(row)
       }
     }
-    for (const { key } of before) if (groups.get(key) === undefined) await forget(key)
+    for (const { key } of before) if (groups().get(key) === undefined) await forget(key)
   }
 
   return {
@@ -534,7 +557,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const all = lanes.all()
       const waiting = all.map((lane) => lane.oldestAt()).filter((at) => at !== null)
       let nextFlushAt: number | null = null
-      for (const group of groups.all()) {
+      for (const group of groups().all()) {
         const at = group.timer.nextFlushAt
         const isWaiting = at <= clock.now() && isHeld(group, { suppression, now: clock.now() })
         if (!isWaiting) nextFlushAt = Math.min(nextFlushAt ?? at, at)
@@ -545,22 +568,24 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
         isDelivering: !all.some((lane) => lane.isFailing()),
         nextFlushAt,
         toldEntries: told.size(),
-        groups: groups.size(),
+        groups: groups().size(),
       }
     },
     groups: () =>
-      groups.all().map((group) => ({
-        key: group.key,
-        labels: group.labels,
-        route: group.route,
-        members: group.members.values(),
-        nextFlushAt: group.timer.nextFlushAt,
-        outlook() {
-          const at = group.timer.nextFlushAt
-          const state = groupStateAt(group, { suppression, at, now: clock.now() })
-          return lanesOf(group).map((lane) => outlook(group, lane, state))
-        },
-      })),
+      groups()
+        .all()
+        .map((group) => ({
+          key: group.key,
+          labels: group.labels,
+          route: group.route,
+          members: group.members.values(),
+          nextFlushAt: group.timer.nextFlushAt,
+          outlook() {
+            const at = group.timer.nextFlushAt
+            const state = groupStateAt(group, { suppression, at, now: clock.now() })
+            return lanesOf(group).map((lane) => outlook(group, lane, state))
+          },
+        })),
   }
 }
 
