@@ -1,13 +1,23 @@
 // The tables of the embedded database as statements and as rows: which column holds what. Alerts have
 // columns for what an operator would ask for, JSON for the rest. migrations.ts has the schema.
 
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Alert, Subject } from '../alerts/alert.ts'
 import { noFlips } from '../alerts/flapping.ts'
-import type { Acknowledgement, StoredSilence } from '../alerts/silence.ts'
 import type { WalkState } from '../alerts/walk-store.ts'
 import type { DeviceType } from '../fleet/device.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../notify/store.ts'
+import {
+  json,
+  number,
+  numberOrNull,
+  positions,
+  prepareSelect,
+  prepareUpsert,
+  type Row,
+  text,
+  textOrNull,
+} from './sqlite-rows.ts'
 import { StorageError } from './storage.ts'
 
 // ---- alerts
@@ -275,95 +285,6 @@ export function readMessage(row: Row): OutboxRow {
   }
 }
 
-// ---- silences and acknowledgements
-
-const silenceColumns = [
-  'id',
-  'matchers',
-  'starts_at',
-  'ends_at',
-  'updated_at',
-  'created_by',
-  'comment',
-  'annotations',
-  'expiry',
-  'reminded_at',
-  'last_matched_at',
-  'unmatched_since',
-] as const
-const acknowledgementColumns = ['fingerprint', 'episode', 'author', 'comment', 'at', 'until'] as const
-
-const silenceAt = positions(silenceColumns)
-const acknowledgementAt = positions(acknowledgementColumns)
-
-export function silenceStatements(db: DatabaseSync) {
-  return {
-    silences: prepareSelect(db, `SELECT ${silenceColumns.join(', ')} FROM silence`),
-    upsertSilence: prepareUpsert(db, 'silence', ['id'], silenceColumns),
-    removeSilence: db.prepare('DELETE FROM silence WHERE id = ?'),
-    acknowledgements: prepareSelect(db, `SELECT ${acknowledgementColumns.join(', ')} FROM acknowledgement`),
-    upsertAcknowledgement: prepareUpsert(db, 'acknowledgement', ['fingerprint'], acknowledgementColumns),
-    removeAcknowledgement: db.prepare('DELETE FROM acknowledgement WHERE fingerprint = ?'),
-  }
-}
-
-/** In the order of silenceColumns. */
-export function silenceValues(silence: StoredSilence): SQLInputValue[] {
-  return [
-    silence.id,
-    JSON.stringify(silence.matchers.map(({ name, operator, value }) => ({ name, operator, value }))),
-    silence.startsAt,
-    silence.endsAt,
-    silence.updatedAt,
-    silence.createdBy,
-    silence.comment,
-    JSON.stringify(silence.annotations),
-    silence.expiry === null ? null : JSON.stringify(silence.expiry),
-    silence.remindedAt,
-    silence.lastMatchedAt,
-    silence.unmatchedSince,
-  ]
-}
-
-export function silenceIdOf(row: Row): unknown {
-  return row[silenceAt.id]
-}
-
-export function readSilence(row: Row): StoredSilence {
-  const expiry = textOrNull(row, silenceAt.expiry)
-  return {
-    id: text(row, silenceAt.id),
-    matchers: json<StoredSilence['matchers']>(row, silenceAt.matchers),
-    startsAt: number(row, silenceAt.starts_at),
-    endsAt: number(row, silenceAt.ends_at),
-    updatedAt: number(row, silenceAt.updated_at),
-    createdBy: text(row, silenceAt.created_by),
-    comment: text(row, silenceAt.comment),
-    annotations: json<StoredSilence['annotations']>(row, silenceAt.annotations),
-    expiry: expiry === null ? null : json<NonNullable<StoredSilence['expiry']>>(row, silenceAt.expiry),
-    remindedAt: numberOrNull(row, silenceAt.reminded_at),
-    lastMatchedAt: numberOrNull(row, silenceAt.last_matched_at),
-    unmatchedSince: numberOrNull(row, silenceAt.unmatched_since),
-  }
-}
-
-/** In the order of acknowledgementColumns. */
-export function acknowledgementValues(acknowledgement: Acknowledgement): SQLInputValue[] {
-  const { fingerprint, episode, by, comment, at, until } = acknowledgement
-  return [fingerprint, episode, by, comment, at, until]
-}
-
-export function readAcknowledgement(row: Row): Acknowledgement {
-  return {
-    fingerprint: text(row, acknowledgementAt.fingerprint),
-    episode: text(row, acknowledgementAt.episode),
-    by: text(row, acknowledgementAt.author),
-    comment: text(row, acknowledgementAt.comment),
-    at: number(row, acknowledgementAt.at),
-    until: numberOrNull(row, acknowledgementAt.until),
-  }
-}
-
 // ---- walks
 
 export function walkStatements(db: DatabaseSync) {
@@ -377,44 +298,7 @@ export function readWalkState(row: Row): WalkState {
   return json<WalkState>(row, 0)
 }
 
-// ---- rows, as arrays: rows as objects take twice as long
-
-export type Row = readonly SQLOutputValue[]
-interface Select {
-  all(...values: SQLInputValue[]): readonly Row[]
-}
-
-function prepareSelect(db: DatabaseSync, sql: string): Select {
-  const statement = db.prepare(sql)
-  statement.setReturnArrays(true)
-  return {
-    all: (...values) => {
-      // The declarations of node:sqlite know only rows as objects.
-      const rows: readonly unknown[] = statement.all(...values)
-      return rows.filter((row): row is Row => Array.isArray(row))
-    },
-  }
-}
-
-/** The index of each column in a row that has them in this order. */
-function positions<Column extends string>(columns: readonly Column[]): Readonly<Record<Column, number>> {
-  return Object.fromEntries(columns.map((column, index) => [column, index])) as Record<Column, number>
-}
-
-function prepareUpsert(
-  db: DatabaseSync,
-  table: string,
-  keys: readonly string[],
-  columns: readonly string[],
-): StatementSync {
-  const updates = columns
-    .filter((column) => !keys.includes(column))
-    .map((column) => `${column} = excluded.${column}`)
-  return db.prepare(
-    `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ` +
-      `ON CONFLICT (${keys.join(', ')}) DO UPDATE SET ${updates.join(', ')}`,
-  )
-}
+// ---- what many rows share
 
 type Cache<T> = (text: string) => T
 
@@ -442,30 +326,3 @@ function createCache<T>(make: (text: string) => T): Cache<T> {
 
 const mostOfOneLength = 32
 const mostLengths = 100
-
-// Each cell is looked at, since a damaged file may hold anything; what the text stands for is ours.
-
-function text(row: Row, column: number): string {
-  const cell = row[column]
-  if (typeof cell === 'string') return cell
-  throw new StorageError('corrupt', `column ${column} holds no text`)
-}
-
-function textOrNull(row: Row, column: number): string | null {
-  return row[column] === null ? null : text(row, column)
-}
-
-function number(row: Row, column: number): number {
-  const cell = row[column]
-  if (typeof cell === 'number') return cell
-  throw new StorageError('corrupt', `column ${column} holds no number`)
-}
-
-function numberOrNull(row: Row, column: number): number | null {
-  return row[column] === null ? null : number(row, column)
-}
-
-/** A value that was written by JSON.stringify from a T. */
-function json<T>(row: Row, column: number): T {
-  return JSON.parse(text(row, column))
-}

@@ -3,7 +3,7 @@
 // node:sqlite blocks while it works, about 10 microseconds a row. So that a storm of alerts does not hold
 // up everything else, big saves and loads yield between slices; and since a transaction then spans
 // several turns of the event loop, calls queue up: none may write into another's transaction.
-// sqlite-file.ts opens the file, sqlite-tables.ts knows the tables.
+// sqlite-file.ts opens the file, sqlite-tables.ts and sqlite-silences.ts know the tables.
 
 import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -14,8 +14,16 @@ import type { AlertChanges } from '../alerts/store.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { openFile, storageError } from './sqlite-file.ts'
+import type { Row } from './sqlite-rows.ts'
 import {
   acknowledgementValues,
+  readAcknowledgement,
+  readSilence,
+  silenceIdOf,
+  silenceStatements,
+  silenceValues,
+} from './sqlite-silences.ts'
+import {
   alertKeyOf,
   alertStatements,
   alertValues,
@@ -23,17 +31,11 @@ import {
   entryValues,
   messageValues,
   notifyStatements,
-  type Row,
-  readAcknowledgement,
   readEntry,
   readMessage,
-  readSilence,
   readTimer,
   readWalkState,
   rowIdOf,
-  silenceIdOf,
-  silenceStatements,
-  silenceValues,
   walkStatements,
 } from './sqlite-tables.ts'
 import { type Storage, StorageError } from './storage.ts'
