@@ -215,11 +215,11 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
     return true
   }
 
-  /** The rule is still loaded, but no longer for this type of device. */
+  /** Of rules that are no longer for this type of device, or, after a reload during a walk, no longer at all. */
   function endInapplicable(active: readonly Alert[], applying: readonly DeviceRule[], at: number): void {
     for (const { key, ruleId } of active) {
       const applies = ruleId === deviceNoDataId || applying.some((rule) => rule.id === ruleId)
-      if (!applies) book.end(key, at, 'rule_changed')
+      if (!applies) book.end(key, at, ruleById.has(ruleId) ? 'rule_changed' : 'rule_removed')
     }
   }
 

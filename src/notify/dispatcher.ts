@@ -90,15 +90,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   /** What a change leads to is told at its groups' next ticks. */
   function alertsChanged(transitions: readonly Transition[]): void {
     // Gathered later, they are as they are then.
-    if (gathered === null) return alarm.ring()
-    for (const { before, after } of transitions) {
-      // The end of its last episode may still be to be told: until it fires again, that stays.
-      if (after?.state === 'pending' || (after === undefined && before?.state === 'pending')) continue
-      if (after === undefined || after.settled) {
-        if (before !== undefined) gathered.remove(before)
-      } else if (isFiring(after)) gathered.place(after)
-      else gathered.refresh(after)
-    }
+    if (gathered !== null) for (const transition of transitions) takeIn(transition, gathered)
     alarm.ring()
   }
 
@@ -504,4 +496,13 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
 function* inSlices<T>(items: readonly T[], length: number): Generator<readonly T[]> {
   for (let from = 0; from < items.length; from += length) yield items.slice(from, from + length)
+}
+
+function takeIn({ before, after }: Transition, groups: Groups): void {
+  // The end of its last episode may still be to be told: until it fires again, that stays.
+  if (after?.state === 'pending' || (after === undefined && before?.state === 'pending')) return
+  if (after === undefined || after.settled) {
+    if (before !== undefined) groups.remove(before)
+  } else if (isFiring(after)) groups.place(after)
+  else groups.refresh(after)
 }

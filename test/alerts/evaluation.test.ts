@@ -81,3 +81,16 @@ describe('a device that is unread or absent in a long walk', () => {
     },
   )
 })
+
+it('ends the alerts of a rule that a reload removes during a walk as those of a removed rule', async () => {
+  const { book, evaluator } = await begin()
+  evaluator.device(user(), device(startAt, false))
+  evaluator.device(user(), device(startAt + 60 * minute, false))
+  await book.commit()
+  evaluator.reload(loadRules([{ file: 'test.yaml', text: 'groups: []\n' }]))
+  evaluator.device(user(), device(startAt + 61 * minute, false))
+  await book.commit()
+  expect([...book.all()].map(({ state, resolvedReason }) => [state, resolvedReason])).toEqual([
+    ['resolved', 'rule_removed'],
+  ])
+})
