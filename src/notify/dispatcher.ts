@@ -200,16 +200,21 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     const key = integrationKey(lane.integration)
     const entry = told.get(group.key, key)
     const undelivered = lane.queued(group.key)?.row
-    const decision = decide(
-      isToldAll(group, lane) ? state : farewell(state),
-      { entry, undelivered },
-      {
-        ...policy,
-        sendResolved: lane.integration.sendResolved,
-        repeatIntervalMs: group.route.repeatIntervalMs,
-      },
-    )
+    const decision = decideFor(lane, group, { state, entry, undelivered })
     return { integrationKey: key, decision, told: entry, undelivered }
+  }
+
+  function decideFor(
+    lane: Lane,
+    group: Group,
+    about: { state: GroupState; entry: DedupEntry | undefined; undelivered: OutboxRow | undefined },
+  ): DedupDecision {
+    const { state, ...known } = about
+    return decide(isToldAll(group, lane) ? state : farewell(state), known, {
+      ...policy,
+      sendResolved: lane.integration.sendResolved,
+      repeatIntervalMs: group.route.repeatIntervalMs,
+    })
   }
 
   /** The next tick in the group's rhythm; after a long absence one flush, not one for each missed tick. */
@@ -357,7 +362,31 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     if (lane?.queued(groupKey)?.row.at === at) lane.drop(groupKey)
     events.onDelivered(notification, integration, refused)
     await retryUnsaved()
-    if (group !== undefined) await settle(group).catch((error) => events.onStorageError(error))
+    if (group === undefined) return
+    try {
+      if (lane !== undefined) await judgeAnew(lane, group)
+      await settle(group)
+    } catch (error) {
+      events.onStorageError(error)
+    }
+  }
+
+  /** What was decided while a message was on its way did not know that it would arrive. */
+  async function judgeAnew(lane: Lane, group: Group): Promise<void> {
+    const waiting = lane.queued(group.key)?.row
+    if (waiting === undefined || waiting.attempts > 0) return
+    const { integrationKey: key, at } = waiting
+    const state = groupStateAt(group, { suppression, at, now: clock.now() })
+    const entry = told.get(group.key, key)
+    const decision = decideFor(lane, group, { state, entry, undelivered: undefined })
+    if (decision.kind !== 'send') {
+      lane.drop(group.key)
+      return store.dropOutboxRow(waiting)
+    }
+    const { reason, firing, resolved } = decision
+    const row = { ...waiting, reason, firing, resolved }
+    offer(lane, group, row)
+    await store.saveAttempt(row)
   }
 
   /** Told as firing before, and in this message neither as firing nor as resolved: held back meanwhile. */

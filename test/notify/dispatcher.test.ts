@@ -396,7 +396,27 @@ describe('a receiver that is down', () => {
     slack.outcome = () => ({ kind: 'ok' })
     answer({ kind: 'ok' })
     await to('11:10')
-    expect(slack.messages).toEqual(['11:00 first notification A', '11:00 first notification AB'])
+    expect(slack.messages).toEqual(['11:00 first notification A', '11:00 new alerts AB'])
+  })
+
+  it('is not told again what a message told that arrived late', async () => {
+    const slack = recorder('slack')
+    let answer: (outcome: SendOutcome) => void = () => {}
+    slack.outcome = () =>
+      new Promise((resolve) => {
+        answer = resolve
+      })
+    await begin([slack])
+    await set('A', true)
+    await to('3:00')
+    await set('B', true)
+    await to('6:00')
+    await set('B', false)
+    slack.outcome = () => ({ kind: 'ok' })
+    answer({ kind: 'ok' })
+    await to('20:00')
+    expect(slack.messages).toEqual(['6:00 first notification A'])
+    expect(await storage.loadOutbox()).toEqual([])
   })
 
   it('is asked only for the recipients that an earlier attempt did not reach', async () => {

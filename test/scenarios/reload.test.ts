@@ -112,7 +112,7 @@ describe.concurrent('a receiver that is taken out while messages wait for it', (
     const first = `first notification: ${lost(world.device(0))}`
     await untilTold(world, service, { new: [first] })
     await until('its queue is dropped', () => droppedLines(service).length === 1)
-    await service.end('SIGKILL')
+    expect(await service.end('SIGTERM')).toEqual({ code: 0, signal: null })
 
     world.webhooks.heal('gone')
     await using again = world.startService()
