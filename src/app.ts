@@ -173,7 +173,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     metrics.watch({
       delivery: () => dispatcher.status(),
       silences: () => countSilences(alerting.silences, clock.now()),
-      acknowledgements: () => [...alerting.acknowledgements.all()].length,
+      acknowledgements: () => alerting.acknowledgements.size(),
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
     })
@@ -202,11 +202,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       }
     }
 
-    /** All or nothing: what can fail, fails before anything is changed. */
+    /** What is wrong with files was told before this. What is left to fail is the database: the next reload finishes it. */
     async function reload(next: Pick<AppDeps, 'rules'> & { readonly config: Config }): Promise<void> {
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
-      await integrations.closeUnused()
       evaluator.reload(next.rules)
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {

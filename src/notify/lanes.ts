@@ -1,6 +1,6 @@
 // The lanes of all integrations of a configuration, and what becomes of them when it is read anew: an
 // integration that is the same object keeps its lane and its queue; one that changed hands its queue to
-// its successor, which begins when the message under way has ended, so that nothing is sent twice.
+// its successor, which begins when the message under way has ended, so that nothing is sent twice. Only then is the old one closed.
 
 import { integrationKey, type Lane } from './lane.ts'
 import type { Integration } from './notification.ts'
@@ -60,6 +60,8 @@ export function createLanes({ create, handOn, onError, ...options }: LanesOption
     if (old !== undefined) await runs.get(old)
     if (next === null) for (const { row } of old?.waiting() ?? []) await handOn(row).catch(onError)
     else if (lanes.get(integrationKey(next.integration)) === next) begin(next)
+    // Only now: closing it ends what is under way, which may have arrived all the same.
+    await old?.integration.close().catch(onError)
   }
 
   return {

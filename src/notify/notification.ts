@@ -90,5 +90,6 @@ export interface Integration {
   readonly minimumSpacingMs: number
   /** Never rejects; gives up when the signal aborts. Reasons hold no secret. */
   send(notification: Notification, context: SendContext): Promise<SendOutcome>
+  /** Ends what is under way. May be called again. */
   close(): Promise<void>
 }

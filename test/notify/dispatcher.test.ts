@@ -42,6 +42,7 @@ const route = {
 /** A receiver that writes down what it gets: `0:30 first notification A B | C` (firing | resolved). */
 interface Recorder extends Integration {
   readonly messages: string[]
+  closed: boolean
   outcome: (notification: Notification) => SendOutcome | Promise<SendOutcome>
 }
 
@@ -60,7 +61,10 @@ function recorder(kind: string, { receiver = 'on-call', sendResolved = true } = 
       if (outcome.kind === 'ok') messages.push(describeMessage(notification))
       return outcome
     },
-    close: async () => {},
+    closed: false,
+    async close() {
+      self.closed = true
+    },
   }
   return self
 }
@@ -662,10 +666,12 @@ describe('a reload', () => {
     await dispatcherReload([next])
     await to('6:00')
     expect(next.messages).toEqual([])
+    expect(slack.closed).toBe(false)
     answer({ kind: 'ok' })
     await to('20:00')
     expect(slack.messages).toEqual(['6:00 first notification A'])
     expect(next.messages).toEqual([])
+    expect([slack.closed, next.closed]).toEqual([true, false])
   })
 
   it('hands a message that could not be delivered to the integration that comes after', async () => {

@@ -196,62 +196,62 @@ const disks: Record<string, (world: World) => Promise<Disk>> = {
   }),
 }
 
-const describeOnLinux = process.platform === 'linux' ? describe.concurrent : describe.skip
+// Other systems have neither prlimit nor tmpfs: there these are no tests at all, as nobody promises them.
+if (process.platform === 'linux')
+  describe.concurrent('a full disk', () => {
+    it.for(Object.entries(disks))(
+      'stops no watching and loses nothing, and is told in log and metric: %s',
+      async ([, openDisk], { expect }) => {
+        await using world = await startWorld({ config: quick })
+        const disk = await openDisk(world)
+        await world.configure({ ...quick, storage: { url: `sqlite:${join(disk.folder, 'fleet.db')}` } })
+        await using service = world.startService()
+        const [healedMeanwhile, lostMeanwhile, toldMeanwhile] = [0, 1, 2]
+        world.lose(world.device(healedMeanwhile))
+        await until('the first is told', () => isTold(world, healedMeanwhile, each(1, 0)))
+        // Saved while there was room, and delivered to Slack when there is none to remember that.
+        world.slack.fail({ kind: 'answer', status: 500, body: 'rollup_error' })
+        world.lose(world.device(toldMeanwhile))
+        await until(
+          'the mail about another is there',
+          () => timesTold(world, world.device(toldMeanwhile).id).mail.firing,
+        )
 
-describeOnLinux('a full disk', () => {
-  it.for(Object.entries(disks))(
-    'stops no watching and loses nothing, and is told in log and metric: %s',
-    async ([, openDisk], { expect }) => {
-      await using world = await startWorld({ config: quick })
-      const disk = await openDisk(world)
-      await world.configure({ ...quick, storage: { url: `sqlite:${join(disk.folder, 'fleet.db')}` } })
-      await using service = world.startService()
-      const [healedMeanwhile, lostMeanwhile, toldMeanwhile] = [0, 1, 2]
-      world.lose(world.device(healedMeanwhile))
-      await until('the first is told', () => isTold(world, healedMeanwhile, each(1, 0)))
-      // Saved while there was room, and delivered to Slack when there is none to remember that.
-      world.slack.fail({ kind: 'answer', status: 500, body: 'rollup_error' })
-      world.lose(world.device(toldMeanwhile))
-      await until(
-        'the mail about another is there',
-        () => timesTold(world, world.device(toldMeanwhile).id).mail.firing,
-      )
+        await disk.fill(service)
+        world.slack.heal()
+        world.heal(world.device(healedMeanwhile))
+        world.lose(world.device(lostMeanwhile))
+        await until('Slack has it too', () => isTold(world, toldMeanwhile, each(1, 0)))
+        const failures = async () =>
+          (await service.metrics()).value('fleet_storage_errors_total', { kind: disk.kind })
+        await until('it says so', async () => (await failures()) >= 3)
+        const url = await service.url()
+        expect((await fetch(`${url}/-/healthy`)).status).toBe(200)
+        expect(service.logs.filter(({ level }) => level === 'error').map(({ msg }) => msg)).toContain(
+          'Could not save: what was read since the last save will be read again',
+        )
+        // Nothing is told that a crash would forget.
+        expect(timesTold(world, world.device(healedMeanwhile).id)).toEqual(each(1, 0))
+        expect(timesTold(world, world.device(lostMeanwhile).id)).toEqual(each(0, 0))
 
-      await disk.fill(service)
-      world.slack.heal()
-      world.heal(world.device(healedMeanwhile))
-      world.lose(world.device(lostMeanwhile))
-      await until('Slack has it too', () => isTold(world, toldMeanwhile, each(1, 0)))
-      const failures = async () =>
-        (await service.metrics()).value('fleet_storage_errors_total', { kind: disk.kind })
-      await until('it says so', async () => (await failures()) >= 3)
-      const url = await service.url()
-      expect((await fetch(`${url}/-/healthy`)).status).toBe(200)
-      expect(service.logs.filter(({ level }) => level === 'error').map(({ msg }) => msg)).toContain(
-        'Could not save: what was read since the last save will be read again',
-      )
-      // Nothing is told that a crash would forget.
-      expect(timesTold(world, world.device(healedMeanwhile).id)).toEqual(each(1, 0))
-      expect(timesTold(world, world.device(lostMeanwhile).id)).toEqual(each(0, 0))
-
-      await disk.makeRoom(service)
-      await until(
-        'all of it is told',
-        () => isTold(world, healedMeanwhile, each(1, 1)) && isTold(world, lostMeanwhile, each(1, 0)),
-      )
-      const before = await failures()
-      await walksOf(service, 6)
-      expect(await failures()).toBe(before)
-      await service.end('SIGKILL')
-      await using again = world.startService()
-      await walksOf(again, 2)
-      expect(timesTold(world, world.device(healedMeanwhile).id)).toEqual(each(1, 1))
-      expect(timesTold(world, world.device(lostMeanwhile).id)).toEqual(each(1, 0))
-      expect(timesTold(world, world.device(toldMeanwhile).id)).toEqual(each(1, 0))
-      expect(await again.end('SIGTERM')).toEqual({ code: 0, signal: null })
-    },
-  )
-})
+        await disk.makeRoom(service)
+        await until(
+          'all of it is told',
+          () => isTold(world, healedMeanwhile, each(1, 1)) && isTold(world, lostMeanwhile, each(1, 0)),
+        )
+        const before = await failures()
+        await walksOf(service, 6)
+        expect(await failures()).toBe(before)
+        await service.end('SIGKILL')
+        await using again = world.startService()
+        await walksOf(again, 2)
+        expect(timesTold(world, world.device(healedMeanwhile).id)).toEqual(each(1, 1))
+        expect(timesTold(world, world.device(lostMeanwhile).id)).toEqual(each(1, 0))
+        expect(timesTold(world, world.device(toldMeanwhile).id)).toEqual(each(1, 0))
+        expect(await again.end('SIGTERM')).toEqual({ code: 0, signal: null })
+      },
+    )
+  })
 
 describe.concurrent('a file that is wrong', () => {
   it.for([['run'], ['poll', '--once']])(

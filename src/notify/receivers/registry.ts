@@ -38,20 +38,13 @@ export interface IntegrationSet {
   all(): readonly Integration[]
   /** Those of these receivers, from now on. Throws as createIntegrations does, and then nothing changed. */
   update(receivers: readonly ReceiverConfig[]): readonly Integration[]
-  /** Gives back what the last update left out: to be called once nobody uses it any more. */
-  closeUnused(): Promise<void>
+  /** All that were ever given out; one that an update left out may have been closed by whoever used it. */
   close(): Promise<void>
 }
 
 export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
   let present = new Map<string, { readonly config: unknown; readonly integration: Integration }>()
   const unused = new Set<Integration>()
-
-  async function closeUnused(): Promise<void> {
-    const closing = [...unused]
-    unused.clear()
-    await Promise.all(closing.map((integration) => integration.close()))
-  }
 
   return {
     all: () => [...present.values()].map(({ integration }) => integration),
@@ -66,11 +59,9 @@ export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
       present = next
       return [...next.values()].map(({ integration }) => integration)
     },
-    closeUnused,
     async close() {
-      for (const { integration } of present.values()) unused.add(integration)
-      present.clear()
-      await closeUnused()
+      const integrations = [...unused, ...[...present.values()].map(({ integration }) => integration)]
+      await Promise.all(integrations.map((integration) => integration.close()))
     },
   }
 }
