@@ -15,6 +15,7 @@ export const layers: readonly (readonly string[])[] = [
   // Leaves, usable by everybody.
   [
     ...[
+      'actor.ts',
       'alarm.ts',
       'clock.ts',
       'duration.ts',
@@ -37,6 +38,7 @@ export const layers: readonly (readonly string[])[] = [
   ['rules/rule-test.ts', 'rules/rule-test-file.ts'],
   ['notify/'],
   ['links/'],
+  ['owners/'],
   ['backoffice/'],
   ['storage/'],
   ['alerting.ts', 'explain.ts', 'heartbeat.ts', 'monitor.ts', 'telemetry.ts'],

@@ -12,10 +12,17 @@
 import { isIPv4 } from 'node:net'
 import type { HttpBindings } from '@hono/node-server'
 import type { MiddlewareHandler } from 'hono'
+import type { Actor } from '../actor.ts'
 import type { Clock } from '../clock.ts'
 import { ApiError } from './api-error.ts'
 
-export function localOnly(): MiddlewareHandler<{ Bindings: HttpBindings }> {
+/** What a request brings along: Node's own objects, and once it may go on, who asks. */
+export interface HttpEnv {
+  Bindings: HttpBindings
+  Variables: { actor: Actor }
+}
+
+export function localOnly(): MiddlewareHandler<HttpEnv> {
   return async (context, next) => {
     const host = context.req.header('Host') ?? ''
     if (!isLoopbackAddress(context.env.incoming.socket.remoteAddress)) {
@@ -31,12 +38,14 @@ export function localOnly(): MiddlewareHandler<{ Bindings: HttpBindings }> {
     if (!isRead && !isSameSite(context.req.header('Sec-Fetch-Site'), context.req.header('Origin'), host)) {
       throw new ApiError(403, 'pages of other sites may change nothing here')
     }
+    const from = context.env.incoming.socket.remoteAddress ?? null
+    context.set('actor', { kind: 'local', name: '', role: 'admin', from })
     await next()
   }
 }
 
 /** Says what time it is here, so that whoever asks for two hours from now means this service's. */
-export function tellTime(clock: Pick<Clock, 'now'>): MiddlewareHandler<{ Bindings: HttpBindings }> {
+export function tellTime(clock: Pick<Clock, 'now'>): MiddlewareHandler<HttpEnv> {
   return async (context, next) => {
     await next()
     context.header(timeHeader, new Date(clock.now()).toISOString())

@@ -1,9 +1,10 @@
 // What the HTTP API asks of alerts, routes and silences: types only. The wiring implements it from
-// the book, the dispatcher and the silences.
+// the book, the dispatcher and the silences. What changes something is told who does it.
 //
 // Whatever is asked about one alert is a function of that alert, so that a query pays for it only
 // where the cheap matchers left something to look at. All instants are ms since 1970.
 
+import type { Actor } from '../actor.ts'
 import type { Alert, Labels } from '../alerts/alert.ts'
 import type {
   Acknowledgement,
@@ -34,13 +35,16 @@ export interface AlertingApi {
   acknowledge(
     alert: Alert,
     acknowledgement: { readonly by: string; readonly comment: string; readonly until: number | null },
+    actor: Actor,
   ): Promise<Acknowledgement>
   /** False: it was not acknowledged. */
-  withdrawAcknowledgement(alert: Alert): Promise<boolean>
+  withdrawAcknowledgement(alert: Alert, actor: Actor): Promise<boolean>
   /** Why the device or alert of this id does or doesn't alert, as JSON; null: nothing is known of it. */
   explain(id: string): Promise<unknown>
   /** Reads configuration and rules anew. With problems, what ran before goes on. */
-  reload(): Promise<{ readonly ok: true } | { readonly ok: false; readonly problems: readonly string[] }>
+  reload(
+    actor: Actor,
+  ): Promise<{ readonly ok: true } | { readonly ok: false; readonly problems: readonly string[] }>
   readonly startedAt: number
   readonly version: string
 }
@@ -75,9 +79,9 @@ export interface SilencesApi {
    */
   list(wanted: SilenceQuery): readonly Silence[]
   stateOf(silence: Silence, at: number): SilenceState
-  set(input: SilenceInput): Promise<SilenceOutcome>
+  set(input: SilenceInput, actor: Actor): Promise<SilenceOutcome>
   /** Ends it now, which may be said twice. False: there is none with this id. */
-  expire(id: string): Promise<boolean>
+  expire(id: string, actor: Actor): Promise<boolean>
 }
 
 export interface SilenceQuery {

@@ -1,13 +1,12 @@
 // Our own API, for what Alertmanager's has no words for: pending alerts, acknowledgements, what a
 // silence would match, why something does or doesn't alert; and the reload. Errors are {"error": "…"}.
 
-import type { HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
 import type { Alert } from '../alerts/alert.ts'
 import type { Acknowledgement } from '../alerts/silence.ts'
 import type { Logger } from '../logger.ts'
-import { localOnly, tellTime } from './access.ts'
+import { type HttpEnv, localOnly, tellTime } from './access.ts'
 import { findAlerts, findMatching, parametersOf, parseAlertQuery } from './alert-query.ts'
 import type { AlertingApi } from './alerting-api.ts'
 import { ApiError } from './api-error.ts'
@@ -19,7 +18,7 @@ import type { RouteModule } from './server.ts'
 const mostPreviewed = 100
 
 export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+  const app = new Hono<HttpEnv>()
   app.use(localOnly())
   app.use(tellTime(clock))
   app.onError((error, context) => {
@@ -44,13 +43,17 @@ export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
       throw new ApiError(400, 'until: expected an instant that is yet to come')
     }
     const alert = alertOf(api, context.req.param('fingerprint'))
-    const acknowledgement = await api.acknowledge(alert, { by, comment, until: until ?? null })
+    const acknowledgement = await api.acknowledge(
+      alert,
+      { by, comment, until: until ?? null },
+      context.get('actor'),
+    )
     return context.json(acknowledgementJson(acknowledgement))
   })
 
   app.delete('/alerts/:fingerprint/acknowledgement', async (context) => {
     const alert = alertOf(api, context.req.param('fingerprint'))
-    const wasThere = await api.withdrawAcknowledgement(alert)
+    const wasThere = await api.withdrawAcknowledgement(alert, context.get('actor'))
     if (!wasThere) throw new ApiError(404, 'this alert is not acknowledged')
     return context.body(null, 204)
   })
@@ -79,15 +82,15 @@ export function reloadRoute({
   api: Pick<AlertingApi, 'reload'>
   logger: Logger
 }): RouteModule {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+  const app = new Hono<HttpEnv>()
   app.use(localOnly())
   app.onError((error, context) => {
     if (error instanceof ApiError) return context.text(`${error.message}\n`, error.status)
     logger.error({ error, path: context.req.path }, 'A request failed')
     return context.text('internal error\n', 500)
   })
-  const reload = async (context: Context) => {
-    const outcome = await api.reload()
+  const reload = async (context: Context<HttpEnv>) => {
+    const outcome = await api.reload(context.get('actor'))
     return outcome.ok ? context.text('ok\n') : context.text(`${outcome.problems.join('\n')}\n`, 500)
   }
   app.post('/', reload).put('/', reload)

@@ -4,7 +4,6 @@
 // acknowledgements, why) is in our own API. It takes no alerts from others: this service watches one
 // fleet, and what watches that is Prometheus' own Alertmanager.
 
-import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import { z } from 'zod'
 import type { Alert } from '../alerts/alert.ts'
@@ -12,7 +11,7 @@ import type { Silence, SilenceState } from '../alerts/silence.ts'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { alertmanagerVersion } from '../metrics.ts'
-import { localOnly, tellTime } from './access.ts'
+import { type HttpEnv, localOnly, tellTime } from './access.ts'
 import { findAlerts, findGroups, flag, parametersOf, parseAlertQuery, parseFilters } from './alert-query.ts'
 import type { AlertingApi, Suppression } from './alerting-api.ts'
 import { ApiError } from './api-error.ts'
@@ -30,7 +29,7 @@ export interface ApiOptions {
 const resolveTimeoutMs = 5 * 60_000
 
 export function apiV2({ api, clock, logger }: ApiOptions): RouteModule {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+  const app = new Hono<HttpEnv>()
   app.use(localOnly())
   app.use(tellTime(clock))
   app.onError((error, context) => {
@@ -114,13 +113,14 @@ export function apiV2({ api, clock, logger }: ApiOptions): RouteModule {
 
   app.post('/silences', async (context) => {
     const { id, matchers, annotations, ...rest } = await readJson(context, silenceBody)
-    const outcome = await api.silences.set({
+    const input = {
       ...rest,
       matchers: matchersOf(matchers),
       // Go's tools leave nothing out: an id that is not there is null or empty.
       ...(id === undefined || id === null || id === '' ? {} : { id }),
       ...(annotations === undefined || annotations === null ? {} : { annotations }),
-    })
+    }
+    const outcome = await api.silences.set(input, context.get('actor'))
     switch (outcome.kind) {
       case 'set':
         return context.json({ silenceID: outcome.silence.id })
@@ -140,7 +140,7 @@ export function apiV2({ api, clock, logger }: ApiOptions): RouteModule {
   })
 
   app.delete('/silence/:id', async (context) => {
-    const isThere = await api.silences.expire(context.req.param('id'))
+    const isThere = await api.silences.expire(context.req.param('id'), context.get('actor'))
     if (!isThere) throw new ApiError(404, 'there is no silence with this id')
     return context.body(null, 200)
   })

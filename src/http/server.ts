@@ -5,12 +5,12 @@
 
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
+import { createAdaptorServer } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
-import { isLoopbackName } from './access.ts'
+import { type HttpEnv, isLoopbackName } from './access.ts'
 
 /** What the endpoints tell of. */
 export interface Health {
@@ -21,7 +21,7 @@ export interface Health {
 }
 
 /** Adds its routes; their errors are its own to answer. */
-export type RouteModule = (server: Hono<{ Bindings: HttpBindings }>) => void
+export type RouteModule = (server: Hono<HttpEnv>) => void
 
 export interface HttpServerOptions {
   readonly host: string
@@ -90,8 +90,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 function createRoutes(
   { metrics, health, routes = [], logger }: HttpServerOptions,
   isClosing: () => boolean,
-): Hono<{ Bindings: HttpBindings }> {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>()
   app.use(
     secureHeaders({
       contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },

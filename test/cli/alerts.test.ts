@@ -6,6 +6,7 @@ import { createManualClock, type ManualClock } from '../manual-clock.ts'
 import { noon } from '../notify/sample.ts'
 import { runServiceCommand } from './service-command.ts'
 
+const someone = { kind: 'local', name: '', role: 'admin', from: null } as const
 const minute = 60_000
 
 describe('fleetwarden alerts', () => {
@@ -67,14 +68,19 @@ describe('fleetwarden alerts', () => {
     add('f2', 'warning', 2)
     server.alerting.inhibited.set('f1', ['f9'])
     server.alerting.add(3, { state: 'pending', fingerprint: 'f3', firedAt: null })
-    await server.alerting.silences.set({
-      matchers: [{ name: 'alertname', operator: '=', value: 'Namef2', test: (value) => value === 'Namef2' }],
-      startsAt: noon,
-      endsAt: noon + minute,
-      createdBy: 'ada',
-      comment: '',
-      annotations: {},
-    })
+    await server.alerting.silences.set(
+      {
+        matchers: [
+          { name: 'alertname', operator: '=', value: 'Namef2', test: (value) => value === 'Namef2' },
+        ],
+        startsAt: noon,
+        endsAt: noon + minute,
+        createdBy: 'ada',
+        comment: '',
+        annotations: {},
+      },
+      someone,
+    )
     expect((await run()).out).toBe('0 alerts')
     expect((await run('--inhibited')).out).toMatch(/firing, inhibited .*f1\n\n1 alert$/)
     expect((await run('--silenced')).out).toMatch(/firing, silenced .*f2\n\n1 alert$/)
