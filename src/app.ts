@@ -12,6 +12,7 @@ import type { WalkState } from './alerts/walk-store.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
 import { sendHeartbeat } from './heartbeat.ts'
+import { createAccess } from './http/access.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
 import { startHttpServer } from './http/server.ts'
@@ -80,7 +81,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   const { rules, clock, logger, metrics } = deps
   const releases = new AsyncDisposableStack()
   try {
-    const telemetry = createTelemetry({ logger, metrics })
+    const telemetry = createTelemetry({ logger, metrics, clock })
 
     const storage = await openSqlite({ path: config.storage.path, clock, logger })
     releases.defer(() => storage.close())
@@ -207,6 +208,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
       evaluator.reload(next.rules)
+      access.update(next.config.access)
+      telemetry.accessConfigured(next.config.access, clock.now())
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
         logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')
@@ -238,6 +241,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       }
     }
 
+    const access = createAccess({
+      ...config.http,
+      config: config.access,
+      clock,
+      events: telemetry.access,
+    })
+
     const closing = new AbortController()
     releases.defer(async () => closing.abort())
     const api = createAlertingApi({
@@ -262,6 +272,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       const server = await startHttpServer({
         ...config.http,
         metrics,
+        access,
         clock,
         logger,
         routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
@@ -274,6 +285,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         },
       })
       releases.defer(() => server.close())
+      telemetry.accessConfigured(current.config.access, clock.now())
       onListening?.(server.url)
       await Promise.all([
         runOnSchedule({

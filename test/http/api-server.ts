@@ -1,6 +1,8 @@
 // The API over a real socket, before alerts in memory.
 
 import type { Clock } from '../../src/clock.ts'
+import type { AccessConfig } from '../../src/config.ts'
+import { type Access, type AccessEvents, createAccess } from '../../src/http/access.ts'
 import { apiV1, reloadRoute } from '../../src/http/api-v1.ts'
 import { apiV2 } from '../../src/http/api-v2.ts'
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
@@ -11,16 +13,29 @@ export interface ApiServer {
   readonly url: string
   readonly alerting: FakeAlerting
   readonly errors: LogFields[]
+  readonly access: Access
   close(): Promise<void>
 }
 
-export async function startApiServer(clock: Clock): Promise<ApiServer> {
+export interface ApiServerOptions {
+  readonly access?: AccessConfig | null
+  readonly publicUrl?: string | null
+  readonly events?: AccessEvents
+  readonly host?: string
+}
+
+export async function startApiServer(
+  clock: Clock,
+  { access: config = null, publicUrl = null, events, host = '127.0.0.1' }: ApiServerOptions = {},
+): Promise<ApiServer> {
   const errors: LogFields[] = []
   const logger = { ...silentLogger, error: (fields: LogFields) => void errors.push(fields) }
   const alerting = createFakeAlerting({ now: clock.now })
   const options = { api: alerting, clock, logger }
+  const access = createAccess({ config, publicUrl, host, clock, ...(events === undefined ? {} : { events }) })
   const server: HttpServer = await startHttpServer({
-    host: '127.0.0.1',
+    host,
+    access,
     port: 0,
     metrics: { render: async () => ({ contentType: 'text/plain', body: '' }) },
     health: { healthy: () => true, ready: () => ({ ready: true, reasons: [] }) },
@@ -28,5 +43,5 @@ export async function startApiServer(clock: Clock): Promise<ApiServer> {
     clock,
     logger,
   })
-  return { url: server.url, alerting, errors, close: () => server.close() }
+  return { url: server.url, access, alerting, errors, close: () => server.close() }
 }
