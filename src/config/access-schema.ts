@@ -231,7 +231,7 @@ function checkProxy(proxy: Mapping, path: YamlPath, { report, quoted }: CheckCon
       const place = [...at, role, index]
       const higher = seen.get(entry)
       if (higher !== undefined) {
-        const where = higher === role ? 'twice' : `in \`${higher}\` already, which includes this role`
+        const where = higher === role ? 'here already' : `in \`${higher}\` already, which includes this role`
         report(place, `${quoted(place)} is ${where}`)
       }
       seen.set(entry, higher ?? role)

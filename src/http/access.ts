@@ -71,8 +71,8 @@ type Decision =
     }
 
 export function createAccess({ publicUrl, host, clock, events, ...options }: AccessOptions): Access {
-  const ownHosts = new Set([host.toLowerCase(), ...(publicUrl === null ? [] : hostsOf(new URL(publicUrl)))])
-  const publicOrigin = publicUrl === null ? null : new URL(publicUrl).origin
+  const url = publicUrl === null ? null : new URL(publicUrl)
+  const ownNames = [host.toLowerCase(), ...(url === null ? [] : [withoutBrackets(url.hostname)])]
   let config: AccessConfig | null
   let identifier: Identifier | null
   update(options.config)
@@ -159,16 +159,10 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
   /** Whether the name that the browser asked for is one of ours. */
   function isOwnHost(context: Context<HttpEnv>): boolean {
     const { localAddress, remoteAddress } = context.env.incoming.socket
-    const name = hostOf(context).toLowerCase()
-    const hostname = withoutBrackets(hostnameOf(name))
-    if (hostname === '') return false
+    const name = withoutBrackets(hostnameOf(hostOf(context))).toLowerCase()
     // No page can have an address for its name, so the one that was asked is ours.
-    if (localAddress !== undefined && hostname === plainAddress(localAddress)) return true
-    return (
-      ownHosts.has(name) ||
-      ownHosts.has(hostname) ||
-      (isLoopbackAddress(remoteAddress) && isLoopbackName(hostname))
-    )
+    if (localAddress !== undefined && name === plainAddress(localAddress)) return true
+    return ownNames.includes(name) || (isLoopbackAddress(remoteAddress) && isLoopbackName(name))
   }
 
   /**
@@ -183,7 +177,7 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
     if (origin === undefined) return true
     if (!URL.canParse(origin)) return false
     const { host: ofPage, origin: normal } = new URL(origin)
-    return ofPage === hostOf(context).toLowerCase() || normal === publicOrigin
+    return ofPage === hostOf(context).toLowerCase() || normal === url?.origin
   }
 
   return { update, guard }
@@ -219,11 +213,6 @@ function isPlainTarget(target: string): boolean {
 function hostOf(context: Context<HttpEnv>): string {
   const lines = context.env.incoming.headersDistinct['host'] ?? []
   return lines.length === 1 ? (lines[0] ?? '') : ''
-}
-
-/** As a Host header may say it: some name the port also where it is the usual one. */
-function hostsOf({ host, hostname, port, protocol }: URL): readonly string[] {
-  return port === '' ? [host, `${hostname}:${protocol === 'https:' ? 443 : 80}`] : [host]
 }
 
 /** The name under which something is done: a person's own, whatever the request says. */

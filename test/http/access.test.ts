@@ -10,7 +10,7 @@ import { ask as askServer } from './ask.ts'
 const foreign = 'pages of other sites may change nothing here'
 const otherName = 'the API answers only under the name localhost, 127.0.0.1 or [::1]'
 const otherMachine =
-  'the API answers only to the machine that it runs on, unless http.access says who else may use it\n'
+  'the API answers only to the machine that it runs on, unless http.access says who else may use it'
 
 describe('access to the API of which nothing is configured', () => {
   let server: ApiServer
@@ -120,7 +120,7 @@ describe('access to the API of which nothing is configured', () => {
       const response = await app.request('/api/v1/alerts', { headers: { Host: 'localhost' } }, {
         incoming,
       } as never)
-      expect([response.status, await response.json()]).toEqual([403, { error: otherMachine.trim() }])
+      expect([response.status, await response.json()]).toEqual([403, { error: otherMachine }])
       expect(refused).toEqual(['not_local'])
     },
   )

@@ -5,7 +5,7 @@ import type { AccessConfig } from '../../src/config.ts'
 import { type Access, type AccessEvents, createAccess } from '../../src/http/access.ts'
 import { apiV1, reloadRoute } from '../../src/http/api-v1.ts'
 import { apiV2 } from '../../src/http/api-v2.ts'
-import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
+import { type HttpServer, type RouteModule, startHttpServer } from '../../src/http/server.ts'
 import { type LogFields, silentLogger } from '../../src/logger.ts'
 import { createFakeAlerting, type FakeAlerting } from './fake-alerting.ts'
 
@@ -22,11 +22,13 @@ export interface ApiServerOptions {
   readonly publicUrl?: string | null
   readonly events?: AccessEvents
   readonly host?: string
+  /** Besides those of the API. */
+  readonly routes?: readonly RouteModule[]
 }
 
 export async function startApiServer(
   clock: Clock,
-  { access: config = null, publicUrl = null, events, host = '127.0.0.1' }: ApiServerOptions = {},
+  { access: config = null, publicUrl = null, events, host = '127.0.0.1', routes = [] }: ApiServerOptions = {},
 ): Promise<ApiServer> {
   const errors: LogFields[] = []
   const logger = { ...silentLogger, error: (fields: LogFields) => void errors.push(fields) }
@@ -39,7 +41,7 @@ export async function startApiServer(
     port: 0,
     metrics: { render: async () => ({ contentType: 'text/plain', body: '' }) },
     health: { healthy: () => true, ready: () => ({ ready: true, reasons: [] }) },
-    routes: [apiV2(options), apiV1(options), reloadRoute(options)],
+    routes: [apiV2(options), apiV1(options), reloadRoute(options), ...routes],
     clock,
     logger,
   })
