@@ -5,7 +5,7 @@ import type { AccessConfig } from '../../src/config.ts'
 import { type Access, type AccessEvents, createAccess } from '../../src/http/access.ts'
 import { apiV1, reloadRoute } from '../../src/http/api-v1.ts'
 import { apiV2 } from '../../src/http/api-v2.ts'
-import { type HttpServer, type RouteModule, startHttpServer } from '../../src/http/server.ts'
+import { type HttpServer, type RouteModule, startHttpServer, type Timeouts } from '../../src/http/server.ts'
 import { type LogFields, silentLogger } from '../../src/logger.ts'
 import { createFakeAlerting, type FakeAlerting } from './fake-alerting.ts'
 
@@ -22,13 +22,21 @@ export interface ApiServerOptions {
   readonly publicUrl?: string | null
   readonly events?: AccessEvents
   readonly host?: string
+  readonly timeouts?: Partial<Timeouts>
   /** Besides those of the API. */
   readonly routes?: readonly RouteModule[]
 }
 
 export async function startApiServer(
   clock: Clock,
-  { access: config = null, publicUrl = null, events, host = '127.0.0.1', routes = [] }: ApiServerOptions = {},
+  {
+    access: config = null,
+    publicUrl = null,
+    events,
+    host = '127.0.0.1',
+    routes = [],
+    timeouts = {},
+  }: ApiServerOptions = {},
 ): Promise<ApiServer> {
   const errors: LogFields[] = []
   const logger = { ...silentLogger, error: (fields: LogFields) => void errors.push(fields) }
@@ -38,6 +46,7 @@ export async function startApiServer(
   const server: HttpServer = await startHttpServer({
     host,
     access,
+    timeouts,
     port: 0,
     metrics: { render: async () => ({ contentType: 'text/plain', body: '' }) },
     health: { healthy: () => true, ready: () => ({ ready: true, reasons: [] }) },
