@@ -76,7 +76,7 @@ async function tokenIn(file: string): Promise<string> {
   try {
     return await readFile(file)
   } catch (error) {
-    throw new UsageError(`--token-file ${readFailure(file, error)}`, { cause: error })
+    throw new UsageError(`--token-file: ${readFailure(file, error)}`, { cause: error })
   }
 }
 
