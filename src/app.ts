@@ -205,11 +205,12 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     /** What is wrong with files was told before this. What is left to fail is the database: the next reload finishes it. */
     async function reload(next: Pick<AppDeps, 'rules'> & { readonly config: Config }): Promise<void> {
+      // First: a token that is taken away must not go on because the database is full.
+      access.update(next.config.access)
+      telemetry.accessConfigured(next.config.access, clock.now())
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
       evaluator.reload(next.rules)
-      access.update(next.config.access)
-      telemetry.accessConfigured(next.config.access, clock.now())
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
         logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')

@@ -29,8 +29,13 @@ export interface Telemetry {
       readonly reason: RefusalReason
       readonly endpoint: { readonly name: string }
       readonly from: string | null
+      readonly actor: Actor | null
     }): void
-    onDenied(actor: Actor, endpoint: { readonly name: string; readonly needs: string }): void
+    onDenied(
+      actor: Actor,
+      endpoint: { readonly name: string; readonly needs: string },
+      reason: RefusalReason,
+    ): void
   }
   /** At the start and after a reload. */
   accessConfigured(config: AccessConfig | null, at: number): void
@@ -117,13 +122,13 @@ export function createTelemetry({
 
   return {
     access: {
-      onRefused({ reason, endpoint: { name: endpoint }, from }) {
+      onRefused({ reason, endpoint: { name: endpoint }, from, actor }) {
         metrics.accessDenied(reason)
-        // Who asked is known there, and its own line says so.
-        if (reason !== 'role' && reason !== 'no_role') refused({ reason, endpoint, from }, 'Request refused')
+        // Else the line below says who it was.
+        if (actor === null) refused({ reason, endpoint, from }, 'Request refused')
       },
-      onDenied: ({ kind, name, role, from }, { name: endpoint, needs }) =>
-        refused({ kind, name, role, from, endpoint, needs }, 'Request refused for want of a role'),
+      onDenied: ({ kind, name, role, from }, { name: endpoint, needs }, reason) =>
+        refused({ reason, kind, name, role, from, endpoint, needs }, 'Request denied'),
     },
     accessConfigured(config, at) {
       if (config === null)

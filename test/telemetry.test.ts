@@ -29,7 +29,7 @@ describe('telemetry of access', () => {
   it('counts every request that is refused, and logs ten a minute', async () => {
     const refuse = () => {
       for (let n = 0; n < 25; n++) {
-        telemetry.access.onRefused({ reason: 'unknown_token', endpoint, from: '192.0.2.7' })
+        telemetry.access.onRefused({ reason: 'unknown_token', endpoint, from: '192.0.2.7', actor: null })
       }
     }
     refuse()
@@ -49,13 +49,13 @@ describe('telemetry of access', () => {
 
   it('says once who was denied what', async () => {
     const actor = { kind: 'person', name: 'otto', role: 'viewer', from: '192.0.2.7' } as const
-    telemetry.access.onRefused({ reason: 'role', endpoint, from: '192.0.2.7' })
-    telemetry.access.onDenied(actor, { ...endpoint, needs: 'admin' })
+    telemetry.access.onRefused({ reason: 'role', endpoint, from: '192.0.2.7', actor })
+    telemetry.access.onDenied(actor, { ...endpoint, needs: 'admin' }, 'role')
     expect(lines).toEqual([
       [
         'warn',
-        { ...actor, endpoint: 'GET /api/v2/alerts', needs: 'admin' },
-        'Request refused for want of a role',
+        { reason: 'role', ...actor, endpoint: 'GET /api/v2/alerts', needs: 'admin' },
+        'Request denied',
       ],
     ])
     expect(await scrape()).toContain('fleet_access_denied_total{reason="role"} 1')

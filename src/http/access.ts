@@ -35,9 +35,11 @@ export interface AccessEvents {
     readonly reason: RefusalReason
     readonly endpoint: Endpoint
     readonly from: string | null
+    /** Null: nobody knows who it was; else `onDenied` is told, too. */
+    readonly actor: Actor | null
   }): void
-  /** Besides, where it is known who asked for what they may not do. */
-  onDenied(actor: Actor, endpoint: Endpoint): void
+  /** Where it is known who asked for what they may not do. */
+  onDenied(actor: Actor, endpoint: Endpoint, reason: RefusalReason): void
 }
 
 export interface AccessOptions {
@@ -89,7 +91,7 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
       endpoint.name === 'GET /metrics' ? (config?.metrics ?? endpoint.needs) : endpoint.needs
     const { socket, headersDistinct } = context.env.incoming
     const asking: Asking = { peer: socket.remoteAddress, headers: headersDistinct }
-    const from = identifier === null ? (socket.remoteAddress ?? null) : identifier.fromOf(asking)
+    const from = identifier === null ? peerOf(asking) : identifier.fromOf(asking)
     if (needs === 'public') return next()
     if (needs === 'link') {
       context.set('actor', { kind: 'link', name: '', role: null, from })
@@ -99,14 +101,14 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
       identifier === null ? decideLocally(context, asking) : decide(context, { asking, identifier, needs })
     const isImpostor = identifier?.isImpostor(asking) ?? false
     if (decision.kind === 'allowed') {
-      if (isImpostor) events?.onRefused({ reason: 'not_proxy', endpoint, from })
+      if (isImpostor) events?.onRefused({ reason: 'not_proxy', endpoint, from, actor: null })
       context.set('actor', decision.actor)
       return next()
     }
     const { status, message, actor } = decision
     const reason = isImpostor && decision.reason === 'no_identity' ? 'not_proxy' : decision.reason
-    events?.onRefused({ reason, endpoint, from })
-    if (actor !== null) events?.onDenied(actor, endpoint)
+    events?.onRefused({ reason, endpoint, from, actor })
+    if (actor !== null) events?.onDenied(actor, endpoint, reason)
     if (status === 401) {
       const isInvalid = decision.reason === 'unknown_token' || decision.reason === 'expired_token'
       context.header('WWW-Authenticate', isInvalid ? 'Bearer error="invalid_token"' : 'Bearer')
@@ -114,8 +116,8 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
     return answerError(context, status, message)
   }
 
-  function decideLocally(context: Context<HttpEnv>, { peer }: Asking): Decision {
-    if (!isLoopbackAddress(peer)) {
+  function decideLocally(context: Context<HttpEnv>, asking: Asking): Decision {
+    if (!isLoopbackAddress(asking.peer)) {
       return forbidden(
         'not_local',
         'the API answers only to the machine that it runs on, unless http.access says who else may use it',
@@ -125,7 +127,7 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
       return forbidden('wrong_host', 'the API answers only under the name localhost, 127.0.0.1 or [::1]')
     }
     if (!isFromOwnPage(context)) return forbidden('other_site', otherSite)
-    return { kind: 'allowed', actor: { kind: 'local', name: '', role: 'admin', from: peer ?? null } }
+    return { kind: 'allowed', actor: { kind: 'local', name: '', role: 'admin', from: peerOf(asking) } }
   }
 
   function decide(
@@ -141,9 +143,9 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
     const { actor } = identity
     if (actor.kind === 'person') {
       if (!isOwnHost(context)) {
-        return forbidden('wrong_host', 'the API answers people only under the name in http.public_url')
+        return forbidden('wrong_host', 'the API answers people only under the name in http.public_url', actor)
       }
-      if (!isFromOwnPage(context)) return forbidden('other_site', otherSite)
+      if (!isFromOwnPage(context)) return forbidden('other_site', otherSite, actor)
     }
     if (mayDo(actor, request.needs)) return { kind: 'allowed', actor }
     const who = JSON.stringify(actor.name)
@@ -181,6 +183,10 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
   }
 
   return { update, guard }
+}
+
+function peerOf({ peer }: Asking): string | null {
+  return peer === undefined ? null : plainAddress(peer)
 }
 
 const otherSite = 'pages of other sites may change nothing here'

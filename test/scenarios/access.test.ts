@@ -71,10 +71,10 @@ describe.concurrent('access', () => {
     expect(metrics.value('fleet_access_denied_total', { reason: 'role' })).toBe(1)
     expect(metrics.value('fleet_access_denied_total', { reason: 'unknown_token' })).toBeGreaterThanOrEqual(2)
     expect(metrics.value('fleet_access_denied_total', { reason: 'other_site' })).toBe(0)
-    const [denied] = service.logs.filter(({ msg }) => msg === 'Request refused for want of a role')
+    const [denied] = service.logs.filter(({ msg }) => msg === 'Request denied')
     expect(denied).toMatchObject({
       ...{ level: 'warn', kind: 'token', name: 'vera', role: 'viewer', from: '127.0.0.1' },
-      ...{ endpoint: 'POST /-/reload', needs: 'admin' },
+      ...{ endpoint: 'POST /-/reload', needs: 'admin', reason: 'role' },
     })
     const [unknown] = service.logs.filter(({ msg }) => msg === 'Request refused')
     expect(unknown).toMatchObject({
