@@ -12,6 +12,7 @@ import type { WalkState } from './alerts/walk-store.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
 import { sendHeartbeat } from './heartbeat.ts'
+import { createAccess } from './http/access.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
 import { startHttpServer } from './http/server.ts'
@@ -80,7 +81,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   const { rules, clock, logger, metrics } = deps
   const releases = new AsyncDisposableStack()
   try {
-    const telemetry = createTelemetry({ logger, metrics })
+    const telemetry = createTelemetry({ logger, metrics, clock })
 
     const storage = await openSqlite({ path: config.storage.path, clock, logger })
     releases.defer(() => storage.close())
@@ -204,6 +205,9 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     /** What is wrong with files was told before this. What is left to fail is the database: the next reload finishes it. */
     async function reload(next: Pick<AppDeps, 'rules'> & { readonly config: Config }): Promise<void> {
+      // First: a token that is taken away must not go on because the database is full.
+      access.update(next.config.access)
+      telemetry.accessConfigured(next.config.access, clock.now())
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
       evaluator.reload(next.rules)
@@ -238,6 +242,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       }
     }
 
+    const access = createAccess({
+      ...config.http,
+      config: config.access,
+      clock,
+      events: telemetry.access,
+    })
+
     const closing = new AbortController()
     releases.defer(async () => closing.abort())
     const api = createAlertingApi({
@@ -262,6 +273,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       const server = await startHttpServer({
         ...config.http,
         metrics,
+        access,
         clock,
         logger,
         routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
@@ -274,6 +286,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         },
       })
       releases.defer(() => server.close())
+      telemetry.accessConfigured(current.config.access, clock.now())
       onListening?.(server.url)
       await Promise.all([
         runOnSchedule({

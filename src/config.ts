@@ -8,6 +8,7 @@
 
 import { glob as globEntries } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { type AccessConfig, checkAccess, resolveAccess } from './config/access-schema.ts'
 import { type AlertingConfig, checkAlerting, checkReceiverName, resolveAlerting } from './config/alerting.ts'
 import { type HostPort, withoutTrailingSlash } from './config/fields.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
@@ -18,6 +19,7 @@ import { quote, valueAt } from './schema-message.ts'
 import type { Secret } from './secret.ts'
 import { FileError, type FileProblem, inOrder, parseYaml, validateYaml, type YamlPath } from './yaml-file.ts'
 
+export type * from './config/access-schema.ts'
 export type { AlertingConfig } from './config/alerting.ts'
 export { alertmanagerConfig } from './config/alertmanager-yaml.ts'
 export { type InhibitRule, type UnknownEqualLabel, unknownEqualLabels } from './config/inhibit-schema.ts'
@@ -35,6 +37,8 @@ export interface Config {
   readonly ruleFiles: readonly string[]
   readonly storage: { readonly kind: 'sqlite'; readonly path: string }
   readonly http: HttpConfig
+  /** Null: only this machine may use the API. */
+  readonly access: AccessConfig | null
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
@@ -184,6 +188,7 @@ export async function parseConfig(source: {
   checkPairs(value, [], report)
   checkPartner(valueAt(value, ['partner']), report)
   checkHeartbeat(valueAt(value, ['heartbeat']), report)
+  checkAccess(valueAt(value, ['http', 'access']), ['http', 'access'], context)
   checkAlerting(valueAt(value, ['alerting']), ['alerting'], context)
   checkFallback(value, context)
   const ruleFiles = await findRuleFiles(valueAt(value, ['rules']), {
@@ -316,6 +321,7 @@ function resolveConfig(
       ...http.listen,
       publicUrl: http.public_url === undefined ? null : withoutTrailingSlash(http.public_url),
     },
+    access: resolveAccess(http.access),
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },
     alerting: resolveAlerting(parsed.alerting),

@@ -115,7 +115,9 @@ export async function explain(
 
 function findDevice(id: string, book: AlertBook): DeviceSubject | null {
   const [userId = '', deviceType = '', deviceId = '', ...more] = id.split('/')
-  if (isDeviceType(deviceType) && userId !== '' && deviceId !== '' && more.length === 0) {
+  // These would be steps in the path of a call to the partner.
+  const isStep = [userId, deviceId].some((part) => part === '.' || part === '..')
+  if (isDeviceType(deviceType) && userId !== '' && deviceId !== '' && more.length === 0 && !isStep) {
     return { kind: 'device', userId, deviceType, deviceId }
   }
   for (const { subject, state } of book.all()) {

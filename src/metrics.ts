@@ -8,6 +8,7 @@
 // of the partner's without a cap.
 
 import prometheus from 'prom-client'
+import { type RefusalReason, refusalReasons } from './actor.ts'
 import type { Clock } from './clock.ts'
 import { createDeliveryMetrics, type DeliveryMetrics, type DeliverySources } from './delivery-metrics.ts'
 import type { UnreadReason } from './fleet/reading.ts'
@@ -81,6 +82,9 @@ export interface Metrics extends DeliveryMetrics {
   setRules(rules: readonly { readonly alertname: string; readonly severity: string }[]): void
   ruleFailed(alertname: string, count?: number): void
   ruleUnknown(alertname: string, reason: UnknownReason, count?: number): void
+
+  /** A request was refused for want of permission, before it did anything. */
+  accessDenied(reason: RefusalReason): void
 
   storageFailed(kind: string): void
   /** The database was damaged at the start and began empty. */
@@ -239,6 +243,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
     { clock, sources: () => sources },
   )
 
+  // ---- access
+
+  const denials = counter(
+    'fleet_access_denied_total',
+    'Requests that were refused because of who or what asked, by reason.',
+    ['reason'],
+  )
+  for (const reason of refusalReasons) denials.add([reason], 0)
+
   // ---- the service
 
   let recovered = 0
@@ -324,6 +337,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     ruleFailed: (alertname, count = 1) => ruleFailures.add([alertname], count),
     ruleUnknown: (alertname, reason, count = 1) => ruleUnknowns.add([alertname, reason], count),
+
+    accessDenied: (reason) => denials.add([reason], 1),
 
     storageFailed: (kind) => storageErrors.add([kind], 1),
     storageRecovered: () => {

@@ -1,12 +1,15 @@
 // What happens in the service, as log lines and metrics: one place, so that each event is logged
 // once and under one wording. It decides nothing.
 
+import type { Actor, RefusalReason } from './actor.ts'
 import { isFiring } from './alerts/alert.ts'
 import type { Transition } from './alerts/alert-book.ts'
+import type { Clock } from './clock.ts'
+import type { AccessConfig } from './config.ts'
 import type { UserReading } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
 import type { Walk } from './fleet/walk.ts'
-import type { Logger } from './logger.ts'
+import type { LogFields, Logger } from './logger.ts'
 import { createDeviceTally } from './metric-series.ts'
 import type { Metrics } from './metrics.ts'
 import type { MonitorEvents, WalkOutcome } from './monitor.ts'
@@ -20,6 +23,22 @@ import { StorageError } from './storage/storage.ts'
 export interface Telemetry {
   readonly monitor: MonitorEvents
   readonly dispatcher: DispatcherEvents
+  /** Requests that were refused (http/access.ts). */
+  readonly access: {
+    onRefused(refusal: {
+      readonly reason: RefusalReason
+      readonly endpoint: { readonly name: string }
+      readonly from: string | null
+      readonly actor: Actor | null
+    }): void
+    onDenied(
+      actor: Actor,
+      endpoint: { readonly name: string; readonly needs: string },
+      reason: RefusalReason,
+    ): void
+  }
+  /** At the start and after a reload. */
+  accessConfigured(config: AccessConfig | null, at: number): void
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
@@ -42,10 +61,23 @@ export interface Telemetry {
 // A walk in which every user is unread must not write a million lines.
 const loggedUnreadPerWalk = 20
 
-export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: Metrics }): Telemetry {
+// Whoever asks a thousand times a second must not write a thousand lines.
+const loggedRefusalsPerMinute = 10
+const tokenWarningMs = 14 * 24 * 3_600_000
+
+export function createTelemetry({
+  logger,
+  metrics,
+  clock,
+}: {
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly clock: Pick<Clock, 'monotonic'>
+}): Telemetry {
   let devices = createDeviceTally()
   let unreadInWalk = 0
   let failedRules = new Set<string>()
+  let refusals = { since: clock.monotonic(), count: 0 }
 
   function storageFailed(error: unknown): void {
     metrics.storageFailed(error instanceof StorageError ? error.kind : 'internal')
@@ -77,7 +109,36 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
     logger.info({ alertname, state, reason: resolvedReason ?? 'condition', subject }, 'Alert changed')
   }
 
+  /** The last line of a minute says that there are more. */
+  function refused(fields: LogFields, message: string): void {
+    const now = clock.monotonic()
+    if (now - refusals.since >= 60_000) refusals = { since: now, count: 0 }
+    refusals.count++
+    if (refusals.count <= loggedRefusalsPerMinute) logger.warn(fields, message)
+    if (refusals.count === loggedRefusalsPerMinute) {
+      logger.warn({}, 'More requests of this minute that are refused are counted, not logged')
+    }
+  }
+
   return {
+    access: {
+      onRefused({ reason, endpoint: { name: endpoint }, from, actor }) {
+        metrics.accessDenied(reason)
+        // Else the line below says who it was.
+        if (actor === null) refused({ reason, endpoint, from }, 'Request refused')
+      },
+      onDenied: ({ kind, name, role, from }, { name: endpoint, needs }, reason) =>
+        refused({ reason, kind, name, role, from, endpoint, needs }, 'Request denied'),
+    },
+    accessConfigured(config, at) {
+      if (config === null)
+        logger.info({}, 'Only this machine can use the API: http.access lets in nobody else')
+      for (const { name, expiresAt } of config?.tokens ?? []) {
+        if (expiresAt === null || expiresAt - at > tokenWarningMs) continue
+        const message = expiresAt <= at ? 'An access token has expired' : 'An access token expires soon'
+        logger.warn({ name, expires: new Date(expiresAt).toISOString() }, message)
+      }
+    },
     transitions: (transitions) => transitions.forEach(onTransition),
     walkStarted() {
       devices = createDeviceTally()

@@ -71,6 +71,7 @@ describe('a good configuration', () => {
     const config = await parse(partner + alerting)
     expect(config).toEqual({
       file: '/etc/fleet/f.yaml',
+      access: null,
       partner: {
         baseUrl: 'https://p.example/api',
         orgId: null,
@@ -679,7 +680,7 @@ describe('a bad configuration', () => {
       'http: {public_url: fleet.example.com}',
       ['1:20 expected an http:// or https:// URL without user, query and fragment, got "fleet.example.com"'],
     ],
-    ['http: {access: {}}', ['1:8 `http.access` is not supported yet']],
+    ['http: {access: {}}', ['1:8 `http.access` lets nobody in: give it `tokens` or `proxy`']],
     ['heartbeat: {}', ['1:1 "url" (or "url_file") is missing']],
     ['heartbeat: {url: hc.example/hunter2}', ['1:18 expected an http:// or https:// URL, got text']],
     [

@@ -5,10 +5,12 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
+import { refusalReasons } from '../src/actor.ts'
 import { runCommand } from '../src/cli/program.ts'
 import { configJsonSchema } from '../src/cli/schema.ts'
 import { systemClock } from '../src/clock.ts'
 import { type Config, parseConfig } from '../src/config.ts'
+import { commands, endpoints } from '../src/http/permissions.ts'
 import { createMetrics } from '../src/metrics.ts'
 import { checkTemplates } from '../src/notify/template-check.ts'
 
@@ -33,6 +35,22 @@ describe('the documentation', () => {
     const isMissing = (text: string) => (key: string) => !new RegExp(`\\b${key}\\b`).test(text)
     expect([...keys].filter(isMissing(page))).toEqual([])
     expect([...keys].filter(isMissing(example))).toEqual([])
+  })
+
+  it('says in access.md what each endpoint and each command needs', () => {
+    const rows = (pattern: RegExp) => [...read('docs/access.md').matchAll(pattern)].map(([row]) => row)
+    expect(rows(/^\| `(?:GET|POST|PUT|PATCH|DELETE) .*$/gm)).toEqual(
+      endpoints.map(({ name, needs, purpose }) => `| \`${name}\` | ${needs} | ${purpose} |`),
+    )
+    const section = read('docs/access.md').split('| command | needs |')[1]?.split('\n\n')[0] ?? ''
+    expect(section.match(/^\| `.*$/gm)).toEqual(
+      commands.flatMap(({ command, needs }) => (needs === null ? [] : [`| \`${command}\` | ${needs} |`])),
+    )
+  })
+
+  it('has every reason for a refusal in access.md', () => {
+    const section = read('docs/access.md').split('## What is refused')[1] ?? ''
+    expect([...section.matchAll(/^\| `(\w+)`/gm)].map(([, reason]) => reason)).toEqual(refusalReasons)
   })
 
   it('has every command in the README', async () => {

@@ -29,6 +29,7 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 
 // What dashboards and alerting rules of users name: a change here breaks them.
 const names = [
+  'fleet_access_denied_total',
   'fleet_acknowledgements',
   'fleet_alert_groups',
   'fleet_alert_transitions_total',

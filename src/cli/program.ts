@@ -4,13 +4,16 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../../package.json' with { type: 'json' }
+import { type Role, roles } from '../actor.ts'
 import { parseDuration } from '../duration.ts'
+import { roleOfCommand } from '../http/permissions.ts'
 import { FileError } from '../yaml-file.ts'
 import type { AcknowledgeOptions, AlertsOptions } from './alerts.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import type { ExplainCommandOptions } from './explain.ts'
 import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
+import type { CreateTokenOptions } from './token.ts'
 import { UsageError } from './usage-error.ts'
 
 /** Runs one command line (without node and the script). Never rejects. */
@@ -153,6 +156,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   addAlertCommands(program, context, exitWith)
   addSilenceCommands(program, context, exitWith)
   addExplainCommand(program, context, exitWith)
+  addTokenCommands(program, context, exitWith)
   return program
 }
 
@@ -238,14 +242,37 @@ function addSilenceCommands(program: Command, context: CliContext, exitWith: (co
     })
 }
 
+function addTokenCommands(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  program
+    .command('token')
+    .description('access tokens')
+    .command('create')
+    .description('a new one, shown once, and its line for the configuration')
+    .requiredOption('--name <name>', 'who is to hold it')
+    .addOption(
+      new Option('--role <role>', 'what it may do; each includes the ones before it')
+        .choices(roles)
+        .makeOptionMandatory(),
+    )
+    .option('--expires <duration>', 'for how long it works, 90d say (default: for good)', duration)
+    .action(async (options: CreateTokenOptions & { role: Role }) => {
+      const { createToken } = await import('./token.ts')
+      exitWith(createToken(options, context))
+    })
+}
+
 const matcherHelp =
   'severity=critical, manufacturer!=Vaillant, device_type=~"heat.*"; a word alone is an alert\'s name'
 
 function serviceCommand(parent: Command, name: string, options: { isDefault?: boolean } = {}): Command {
-  return parent
-    .command(name, options)
+  const role = roleOfCommand(parent.parent === null ? name : `${parent.name()} ${name}`)
+  const command = parent.command(name, options)
+  if (role !== null)
+    command.addHelpText('after', `\nNeeds the role ${role} where the service has http.access.`)
+  return command
     .option('--url <address>', 'of the service (default: http://127.0.0.1:9469)')
     .option('--config <file>', 'take the address from this configuration')
+    .option('--token-file <file>', 'holds the access token (default: the variable FLEETWARDEN_TOKEN)')
 }
 
 /** Milliseconds. */

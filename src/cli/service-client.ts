@@ -1,8 +1,12 @@
 // The commands that speak to a running service: where it is, asking it, and saying what went wrong.
 
 import { z } from 'zod'
+import { readFailure } from '../config/sources.ts'
 import { loadConfig } from '../config.ts'
 import { timeHeader } from '../http/access.ts'
+import { isLoopbackName } from '../http/address.ts'
+import { isTokenText } from '../http/identity.ts'
+import { Secret } from '../secret.ts'
 import type { CliContext } from './context.ts'
 import { readFile } from './load.ts'
 import { plain } from './printed.ts'
@@ -11,11 +15,13 @@ import { UsageError } from './usage-error.ts'
 export interface ServiceOptions {
   readonly url?: string
   readonly config?: string
+  /** Holds the access token; else the environment does, if anything. */
+  readonly tokenFile?: string
 }
 
 export class ServiceError extends Error {
   override readonly name = 'ServiceError'
-  readonly kind: 'unreachable' | 'refused' | 'not_found' | 'strange_answer'
+  readonly kind: 'unreachable' | 'refused' | 'not_found' | 'strange_answer' | 'unknown_caller' | 'not_allowed'
 
   constructor(kind: ServiceError['kind'], message: string, options?: { readonly cause?: unknown }) {
     super(message, options)
@@ -39,9 +45,39 @@ export interface ServiceClient {
 const defaultUrl = 'http://127.0.0.1:9469'
 const timeoutMs = 30_000
 
-/** Rejects with UsageError for a wrong URL, and with FileError for a configuration that is not valid. */
+const tokenVariable = 'FLEETWARDEN_TOKEN'
+
+/**
+ * Rejects with UsageError for a wrong URL or token, and with FileError for a configuration that is not valid.
+ */
 export async function connectService(options: ServiceOptions, context: CliContext): Promise<ServiceClient> {
-  return createServiceClient(await serviceUrl(options, context), context)
+  const url = await serviceUrl(options, context)
+  const token = await accessToken(options, context)
+  const { protocol, hostname } = new URL(url)
+  if (token !== null && protocol !== 'https:' && !isLoopbackName(hostname)) {
+    throw new UsageError(
+      `the access token is not sent to ${url}: whoever is on the way could read it. Give an https:// address (--url), or run this on the machine of the service`,
+    )
+  }
+  return createServiceClient({ url, token }, context)
+}
+
+async function accessToken({ tokenFile }: ServiceOptions, { env }: CliContext): Promise<Secret | null> {
+  const variable = env[tokenVariable]
+  if (tokenFile === undefined && (variable === undefined || variable === '')) return null
+  const name = tokenFile === undefined ? tokenVariable : `--token-file ${tokenFile}`
+  const text = tokenFile === undefined ? variable : await tokenIn(tokenFile)
+  const token = (text ?? '').replace(/[\r\n]+$/, '')
+  if (!isTokenText(token)) throw new UsageError(`${name}: expected an access token on one line`)
+  return new Secret(token)
+}
+
+async function tokenIn(file: string): Promise<string> {
+  try {
+    return await readFile(file)
+  } catch (error) {
+    throw new UsageError(`--token-file: ${readFailure(file, error)}`, { cause: error })
+  }
 }
 
 async function serviceUrl({ url, config: file }: ServiceOptions, { env }: CliContext): Promise<string> {
@@ -62,16 +98,26 @@ function checkedUrl(text: string): string {
   return (url.origin + url.pathname).replace(/\/+$/, '')
 }
 
-function createServiceClient(url: string, { signal, clock }: CliContext): ServiceClient {
+function createServiceClient(
+  { url, token }: { readonly url: string; readonly token: Secret | null },
+  { signal, clock }: CliContext,
+): ServiceClient {
   /** How far ahead of ours its clock is; null: not known yet. */
   let aheadMs: number | null = null
 
-  async function ask(path: string, init: RequestInit): Promise<Response> {
+  async function ask(
+    path: string,
+    init: { method?: string; headers?: Readonly<Record<string, string>>; body?: string },
+  ): Promise<Response> {
     const timeout = AbortSignal.timeout(timeoutMs)
     let response: Response
     try {
       response = await fetch(url + path, {
         ...init,
+        headers: {
+          ...init.headers,
+          ...(token === null ? {} : { Authorization: `Bearer ${token.reveal()}` }),
+        },
         redirect: 'error',
         signal: AbortSignal.any([signal, timeout]),
       })
@@ -88,7 +134,21 @@ function createServiceClient(url: string, { signal, clock }: CliContext): Servic
     if (response.ok) return response
     const said = plain(messageIn(await response.text().catch(() => '')))
     const message = `the service answers ${response.status}${said === '' ? '' : `: ${said}`}`
-    throw new ServiceError(response.status === 404 ? 'not_found' : 'refused', message)
+    switch (response.status) {
+      case 401: {
+        const wayOut =
+          token === null
+            ? `; give your access token with --token-file FILE or ${tokenVariable}`
+            : '; `fleetwarden token create` makes a new one'
+        throw new ServiceError('unknown_caller', message + wayOut)
+      }
+      case 403:
+        throw new ServiceError('not_allowed', message)
+      case 404:
+        throw new ServiceError('not_found', message)
+      default:
+        throw new ServiceError('refused', message)
+    }
   }
 
   async function decoded<Schema extends z.ZodType>(

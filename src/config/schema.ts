@@ -5,6 +5,7 @@ import cron from 'node-cron'
 import { z } from 'zod'
 import { logLevels } from '../logger.ts'
 import { refusedKeys } from '../schema-message.ts'
+import { accessSchema } from './access-schema.ts'
 import { alertingSchema } from './alerting.ts'
 import {
   anyUrl,
@@ -141,16 +142,15 @@ const storageSchema = z.strictObject({
     .describe('The database file as sqlite:path; made if it is not there.'),
 })
 
-const httpSchema = z
-  .strictObject({
-    listen: hostPort({ example: '127.0.0.1:9469', minimumPort: 0 })
-      .prefault('127.0.0.1:9469')
-      .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
-    public_url: text(publicBaseUrl)
-      .optional()
-      .describe('Where customers come back to after they resolved a problem at the partner.'),
-  })
-  .register(refusedKeys, { keys: { access: '`http.access` is not supported yet' } })
+const httpSchema = z.strictObject({
+  listen: hostPort({ example: '127.0.0.1:9469', minimumPort: 0 })
+    .prefault('127.0.0.1:9469')
+    .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
+  public_url: text(publicBaseUrl)
+    .optional()
+    .describe('Where customers come back to after they resolved a problem at the partner.'),
+  access: accessSchema.optional().describe('Who may use the API. Default: this machine alone, everything.'),
+})
 
 function heartbeatSchema(files: NamedFiles) {
   return z.strictObject({

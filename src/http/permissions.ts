@@ -1,0 +1,99 @@
+// Who may do what, in one table: every endpoint and every command, with the role that it needs.
+// access.ts decides from it alone, so a route that has no row here does not exist; `--help` shows it, and
+// docs/access.md holds the same for people.
+
+import { type Role, roles } from '../actor.ts'
+
+/**
+ * `public`: nobody is asked who they are. `link`: who holds a link of ours may; whether it is valid is for
+ * its page to say.
+ */
+export type Needs = 'public' | 'link' | Role
+
+/** Method, and path as the router has it; GET includes HEAD. */
+type EndpointName = `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`
+
+export interface Endpoint {
+  readonly name: string
+  readonly needs: Needs
+  readonly purpose: string
+}
+
+const endpointRows = {
+  'GET /metrics': ['public', 'metrics, for Prometheus; `http.access.metrics: viewer` asks who reads them'],
+  'GET /-/healthy': ['public', 'whether the process is alive'],
+  'GET /-/ready': ['public', 'whether it has begun to work'],
+  'POST /-/reload': ['admin', 'reads configuration and rules anew'],
+  'PUT /-/reload': ['admin', 'the same'],
+
+  'GET /r/:token': ['link', 'what is wrong with a device, and a button'],
+  'POST /r/:token': ['link', 'the button: on to the page that resolves it'],
+  'GET /r/:token/back': ['link', 'back from there'],
+  'GET /r/:token/cancelled': ['link', 'back from there without having done it'],
+  'GET /r/:token/unsubscribe': ['link', 'asks whether to send no more mails'],
+  'POST /r/:token/unsubscribe': ['link', 'sends no more mails'],
+
+  'GET /api/v1/alerts': ['viewer', 'alerts with their state, pending ones too'],
+  'POST /api/v1/alerts/:fingerprint/acknowledgement': ['operator', 'acknowledges an alert'],
+  'DELETE /api/v1/alerts/:fingerprint/acknowledgement': ['operator', 'takes that back'],
+  'POST /api/v1/silences/preview': ['viewer', 'what a silence would match; changes nothing'],
+  'GET /api/v1/explain/:id': ['viewer', "why something alerts or doesn't"],
+
+  'GET /api/v2/status': ['viewer', 'version and configuration of alerting, secrets masked'],
+  'GET /api/v2/receivers': ['viewer', 'names of the receivers'],
+  'GET /api/v2/alerts': ['viewer', 'alerts that fire'],
+  'GET /api/v2/alerts/groups': ['viewer', 'the same, as they are told'],
+  'POST /api/v2/alerts': ['operator', 'always refused: alerts of others belong to an Alertmanager'],
+  'GET /api/v2/silences': ['viewer', 'silences'],
+  'POST /api/v2/silences': ['operator', 'sets or changes a silence'],
+  'GET /api/v2/silence/:id': ['viewer', 'one silence'],
+  'DELETE /api/v2/silence/:id': ['operator', 'ends it'],
+} as const satisfies Record<EndpointName, readonly [Needs, string]>
+
+export const endpoints: readonly Endpoint[] = Object.entries(endpointRows).map(
+  ([name, [needs, purpose]]) => ({
+    ...{ name, needs, purpose },
+  }),
+)
+
+const byName = new Map(endpoints.map((endpoint) => [endpoint.name, endpoint]))
+
+/** `method`: in capitals, GET for HEAD. */
+export function findEndpoint(method: string, path: string): Endpoint | undefined {
+  return byName.get(`${method} ${path}`)
+}
+
+/** What each command asks of the service. Those that ask nothing work on files, and need no role. */
+const commandRows = {
+  run: [],
+  demo: [],
+  poll: [],
+  check: [],
+  'test-rules': [],
+  'notify-test': [],
+  schema: [],
+  simulate: [],
+  'token create': [],
+  'alerts list': ['GET /api/v1/alerts'],
+  'alerts ack': ['POST /api/v1/alerts/:fingerprint/acknowledgement'],
+  'alerts unack': ['DELETE /api/v1/alerts/:fingerprint/acknowledgement'],
+  explain: ['GET /api/v1/explain/:id'],
+  'silence add': ['POST /api/v1/silences/preview', 'POST /api/v2/silences'],
+  'silence list': ['GET /api/v2/silences'],
+  'silence expire': ['DELETE /api/v2/silence/:id'],
+} as const satisfies Record<string, readonly (keyof typeof endpointRows)[]>
+
+export interface CommandPermission {
+  readonly command: string
+  /** The highest role of what it asks; null: it asks nothing. */
+  readonly needs: Role | null
+}
+
+export const commands: readonly CommandPermission[] = Object.entries(commandRows).map(([command, calls]) => {
+  const needed = calls.map((name) => roles.indexOf(endpointRows[name][0]))
+  return { command, needs: roles[Math.max(-1, ...needed)] ?? null }
+})
+
+export function roleOfCommand(command: string): Role | null {
+  return commands.find((row) => row.command === command)?.needs ?? null
+}
