@@ -98,6 +98,8 @@ function createRoutes(
       xFrameOptions: 'DENY',
       // Only whoever ends TLS may promise that it stays.
       strictTransportSecurity: false,
+      // What a route says itself stands.
+      overwrite: false,
     }),
   )
   app.use(async (context, next) => {
