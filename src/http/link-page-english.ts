@@ -46,7 +46,8 @@ export const englishWords: LinkPageWords = {
   lasted: (view, resolvedAt) => (view.purpose === 'staff' ? `Lasted ${span(resolvedAt - view.since)}` : null),
   stepsTitle: 'What happens next',
   checkingBar: 'How much of the time for checking has passed',
-  stopRefreshing: 'Stop refreshing this page',
+  refreshing: 'This page refreshes by itself.',
+  stopRefreshing: 'Stop refreshing',
   refresh: 'Refresh this page',
   goOn: 'Continue',
   footer: {
@@ -98,8 +99,8 @@ function ownerText(view: LinkView, situation: Situation): PageText {
         badge: 'Checking',
         heading: isConnection ? 'We are checking the connection' : `We are checking your ${device}`,
         text: [
-          'This takes up to a few minutes. This page shows the result by itself.',
-          'You may also close it, and open the link in your message again later.',
+          'This takes up to a few minutes.',
+          'You may close this page, and open the link in your message again later.',
         ],
       }
     case 'still_wrong':
@@ -226,7 +227,7 @@ function ownerButton(view: LinkView): Pick<PageText, 'steps' | 'action'> {
         action: 'Reconnect now',
       }
     : {
-        steps: [`You go to a page of ${maker}.`, 'You do there what it asks.', 'You come back here.'],
+        steps: [`You go to a page of ${maker}.`, 'You follow the steps there.', 'You come back here.'],
         action: 'Continue',
       }
 }
@@ -337,7 +338,9 @@ function staffText(view: LinkView, situation: Situation, now: number): PageText 
       return {
         badge: 'Removed',
         heading: `The partner no longer has this ${device}`,
-        text: ['It was deleted or moved to another user. The alert ends with the next complete walk.'],
+        text: [
+          'It was deleted, or moved to another user. The alert ends once the next readings say so, too.',
+        ],
       }
     case 'nothing_to_open':
       return {
@@ -398,7 +401,7 @@ function staffStillWrong(device: string, reason: StillWrong): Pick<PageText, 'he
     case 'not_authenticated':
       return {
         heading: 'Still not authenticated',
-        text: [`After the return, every reading said that this ${device} is not authenticated.`],
+        text: [`After the return, every reading said so.`],
       }
     case 'action_pending':
       return { heading: 'An action is still pending', text: ['After the return, it did not go away.'] }
@@ -410,7 +413,7 @@ function staffStillWrong(device: string, reason: StillWrong): Pick<PageText, 'he
     case 'gone':
       return {
         heading: `The partner no longer has this ${device}`,
-        text: ['The alert ends with the next complete walk.'],
+        text: ['The alert ends once the next readings say so, too.'],
       }
   }
 }

@@ -98,7 +98,8 @@ export const germanWords: LinkPageWords = {
     view.purpose === 'staff' ? `Nach ${span(resolvedAt - view.since)} beendet` : null,
   stepsTitle: 'So geht es weiter',
   checkingBar: 'Wie viel der Zeit für die Prüfung vergangen ist',
-  stopRefreshing: 'Seite nicht mehr aktualisieren',
+  refreshing: 'Diese Seite aktualisiert sich von selbst.',
+  stopRefreshing: 'Nicht mehr aktualisieren',
   refresh: 'Seite aktualisieren',
   goOn: 'Weiter',
   footer: {
@@ -108,8 +109,8 @@ export const germanWords: LinkPageWords = {
   },
   unsubscribe: {
     ask: {
-      badge: 'E-Mails',
-      heading: 'Diese E-Mails abbestellen?',
+      badge: 'E‑Mails',
+      heading: 'Diese E‑Mails abbestellen?',
       text: [
         'Wir schreiben Ihnen, wenn eines Ihrer Geräte Sie braucht, zum Beispiel weil es nicht mehr verbunden ist.',
         'Wenn Sie abbestellen, tun wir das nicht mehr.',
@@ -118,12 +119,12 @@ export const germanWords: LinkPageWords = {
     },
     done: {
       badge: 'Erledigt',
-      heading: 'Sie haben die E-Mails abbestellt',
-      text: ['Wir schicken Ihnen keine weiteren E-Mails dieser Art.'],
+      heading: 'Sie haben die E‑Mails abbestellt',
+      text: ['Wir schicken Ihnen keine weiteren E‑Mails dieser Art.'],
     },
     again: {
       badge: 'Erledigt',
-      heading: 'Sie bekommen die E-Mails wieder',
+      heading: 'Sie bekommen die E‑Mails wieder',
       text: ['Wir schreiben Ihnen, wenn eines Ihrer Geräte Sie braucht.'],
     },
   },
@@ -150,7 +151,7 @@ function ownerText(view: LinkView, situation: Situation): PageText {
         badge: 'Wird geprüft',
         heading: isConnection ? 'Wir prüfen die Verbindung' : `Wir prüfen ${device.yourObject}`,
         text: [
-          'Das dauert bis zu ein paar Minuten. Das Ergebnis erscheint hier von selbst.',
+          'Das dauert bis zu ein paar Minuten.',
           'Sie können die Seite auch schließen und den Link in Ihrer Nachricht später wieder öffnen.',
         ],
       }
@@ -285,7 +286,7 @@ function ownerButton(view: LinkView): Pick<PageText, 'steps' | 'action'> {
     : {
         steps: [
           `Sie kommen zu einer Seite ${of}.`,
-          'Dort tun Sie, was von Ihnen erbeten wird.',
+          'Dort folgen Sie den Anweisungen.',
           'Danach sind Sie wieder hier.',
         ],
         action: 'Weiter',
@@ -335,7 +336,7 @@ function ownerGone(device: Forms): PageText {
     badge: 'Entfernt',
     heading: `${device.this} ist nicht mehr registriert`,
     text: [
-      'Unter Ihren Geräten kommt es nicht mehr vor. Wenn das ein Irrtum ist, wenden Sie sich bitte an unseren Kundendienst.',
+      `Unter Ihren Geräten ist ${device.it} nicht mehr zu finden. Wenn das ein Irrtum ist, wenden Sie sich bitte an unseren Kundendienst.`,
     ],
   }
 }
@@ -356,9 +357,9 @@ function staffText(view: LinkView, situation: Situation, now: number): PageText 
     case 'checking':
       return {
         badge: 'Wird geprüft',
-        heading: 'Das Gerät wird neu gelesen',
+        heading: 'Das Gerät wird neu abgefragt',
         text: [
-          'Jemand ist vom Hersteller zurückgekommen. Das Gerät wird einige Minuten lang immer wieder gelesen, und die Meldung endet, sobald ein Messwert zeigt, dass es vorbei ist.',
+          'Jemand ist vom Hersteller zurückgekommen. Das Gerät wird einige Minuten lang immer wieder abgefragt, und die Meldung endet, sobald eine Abfrage zeigt, dass es vorbei ist.',
         ],
       }
     case 'still_wrong':
@@ -401,7 +402,7 @@ function staffText(view: LinkView, situation: Situation, now: number): PageText 
         badge: 'Entfernt',
         heading: `Der Partner hat ${device.thisObject} nicht mehr`,
         text: [
-          'Das Gerät wurde gelöscht oder gehört jetzt jemand anderem. Die Meldung endet mit dem nächsten vollständigen Durchgang.',
+          'Das Gerät wurde gelöscht oder gehört jetzt jemand anderem. Die Meldung endet, sobald auch die nächsten Abfragen das zeigen.',
         ],
       }
     case 'nothing_to_open':
@@ -450,9 +451,9 @@ function staffButton(view: LinkView): Pick<PageText, 'steps' | 'action'> {
   const isConnection = ownerTopicOf(view) === 'connection'
   return {
     steps: [
-      'Das Gerät wird neu gelesen, und der Partner gibt einen frischen Link.',
+      'Das Gerät wird neu abgefragt und der Partner um einen frischen Link gebeten.',
       `Sie kommen ${isConnection ? 'zur Anmeldeseite des Herstellers' : 'zu der Seite, auf der es sich beheben lässt'}.`,
-      'Danach sind Sie wieder hier, und das Gerät wird sofort gelesen.',
+      'Danach sind Sie wieder hier, und das Gerät wird sofort abgefragt.',
     ],
     action: isConnection ? 'Neu verbinden' : 'Anstehendes öffnen',
   }
@@ -463,21 +464,21 @@ function staffStillWrong(device: Forms, reason: StillWrong): Pick<PageText, 'hea
     case 'not_authenticated':
       return {
         heading: 'Weiterhin nicht angemeldet',
-        text: [`Seit der Rückkehr hieß es bei jedem Lesen: ${device.this} ist nicht angemeldet.`],
+        text: [`Seit der Rückkehr hieß es bei jeder Abfrage: nicht angemeldet.`],
       }
     case 'action_pending':
       return { heading: 'Es steht noch etwas an', text: ['Seit der Rückkehr ist es nicht verschwunden.'] }
     case 'unread':
       return {
-        heading: 'Nicht zu lesen',
+        heading: 'Nicht abzufragen',
         text: [
-          'Vielleicht ist es vorbei, aber kein Messwert zeigt es. Der nächste Durchgang versucht es wieder.',
+          'Vielleicht ist es vorbei, aber keine Abfrage zeigt es. Der nächste Durchgang versucht es wieder.',
         ],
       }
     case 'gone':
       return {
         heading: `Der Partner hat ${device.thisObject} nicht mehr`,
-        text: ['Die Meldung endet mit dem nächsten vollständigen Durchgang.'],
+        text: ['Die Meldung endet, sobald auch die nächsten Abfragen das zeigen.'],
       }
   }
 }

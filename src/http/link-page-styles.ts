@@ -46,6 +46,7 @@ a{color:var(--accent)}
 button:focus-visible,.button:focus-visible{border-radius:.75rem}
 footer{padding:0 1.25rem;color:var(--soft);font-size:.875rem;text-align:center;text-wrap:balance}
 @media(min-width:40rem){body{padding:4.5rem 1.5rem 2rem}main{padding:2.25rem 2.25rem 2.5rem}h1{font-size:1.75rem}}
+@media(max-width:24em){body{padding:.5rem}main{padding:1.25rem 1rem;hyphens:auto}.device{gap:.625rem}}
 @media(forced-colors:active){.badge,.tile,li::before{border:1px solid}}
 @media(prefers-reduced-motion:reduce){button:active,.button:active{transform:none}}
 @media print{body{display:block;padding:0;background:none;color:#000}main{max-width:none;border:0;box-shadow:none;padding:0;background:none}.badge,.tile,li::before{border:1px solid #000;background:none;color:#000}.facts,footer{color:#000}footer{padding:1rem 0 0;text-align:left}form,.next,.quiet,progress{display:none}}

@@ -47,6 +47,7 @@ export interface LinkPageWords {
   lasted(view: LinkView, resolvedAt: number): string | null
   readonly stepsTitle: string
   readonly checkingBar: string
+  readonly refreshing: string
   readonly stopRefreshing: string
   readonly refresh: string
   /** Leads on to `view.successUrl`. */
@@ -143,7 +144,7 @@ export function createDates(locale: string): {
   const clock = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
   const instant = format({ day: 'numeric', month: 'short', ...clock })
   return {
-    instant: (at, now) => `${instant(at, now)} UTC`,
+    instant: (at, now) => `${instant(at, now)}\u{a0}UTC`,
     day: format({ day: 'numeric', month: 'long' }),
   }
 }

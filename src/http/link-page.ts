@@ -179,7 +179,7 @@ function checkingBar(
 /** Who reads slowly, or listens to the page, has to be able to stop it from beginning anew. */
 function refreshLink({ self, progress }: PageAddresses, isRefreshing: boolean, told: LinkPageWords): Html {
   return isRefreshing
-    ? html`<p class="quiet"><a href="${self}">${told.stopRefreshing}</a></p>`
+    ? html`<p class="quiet">${told.refreshing} <a href="${self}">${told.stopRefreshing}</a></p>`
     : html`<p class="quiet"><a href="${progress}">${told.refresh}</a></p>`
 }
 

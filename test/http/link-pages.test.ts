@@ -90,7 +90,7 @@ describe('the page of a link', () => {
     show({ purpose: 'staff' })
     const { body } = await ask(`/r/${token}`)
     expect(body).toContain('<p class="facts">DeviceUnauthenticated</p>')
-    expect(body).toContain('>27 Nov, 14:05 UTC</time>)')
+    expect(body).toContain('>27 Nov, 14:05\u{a0}UTC</time>)')
   })
 
   it('tells an owner nothing of alerts', async () => {
@@ -513,7 +513,7 @@ describe('coming back from the partner', () => {
   it('can be stopped from looking again', async () => {
     show({ progress: checking })
     const { body } = await ask(`/r/${token}/progress`)
-    expect(body).toContain(`<a href="../${token}">Stop refreshing this page</a>`)
+    expect(body).toContain(`<a href="../${token}">Stop refreshing</a>`)
     const stopped = await ask(`/r/${token}`)
     expect(stopped.headers['refresh']).toBeUndefined()
     expect(stopped.body).toContain(`<a href="${token}/progress">Refresh this page</a>`)
@@ -528,10 +528,10 @@ describe('coming back from the partner', () => {
     expect(answer.body).not.toContain('<form')
     show({ progress, purpose: 'staff' })
     expect((await ask(`/r/${token}`)).body).toContain(
-      'Verified 40 s after reconnection, at 27 Nov, 17:04 UTC.',
+      'Verified 40 s after reconnection, at 27 Nov, 17:04\u{a0}UTC.',
     )
     show({ progress: { ...progress, verifiedAfterMs: null }, purpose: 'staff' })
-    expect((await ask(`/r/${token}`)).body).toContain('It ended at 27 Nov, 17:04 UTC.')
+    expect((await ask(`/r/${token}`)).body).toContain('It ended at 27 Nov, 17:04\u{a0}UTC.')
   })
 
   it('follows no address that is not one of the web', async () => {
