@@ -69,13 +69,7 @@ export const englishWords: LinkPageWords = {
       heading: 'You are unsubscribed',
       text: ['We won’t send you any more of these e-mails.'],
     },
-    again: {
-      badge: 'Done',
-      heading: 'You are subscribed again',
-      text: ['We will write to you when one of your devices needs you.'],
-    },
   },
-  subscribeAgain: 'Subscribe again',
 }
 
 function span(ms: number): string {

@@ -122,13 +122,7 @@ export const germanWords: LinkPageWords = {
       heading: 'Sie haben die E‑Mails abbestellt',
       text: ['Wir schicken Ihnen keine weiteren E‑Mails dieser Art.'],
     },
-    again: {
-      badge: 'Erledigt',
-      heading: 'Sie bekommen die E‑Mails wieder',
-      text: ['Wir schreiben Ihnen, wenn eines Ihrer Geräte Sie braucht.'],
-    },
   },
-  subscribeAgain: 'Doch wieder bekommen',
 }
 
 function span(ms: number): string {

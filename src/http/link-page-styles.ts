@@ -36,8 +36,6 @@ li::before{content:counter(step);position:absolute;left:0;top:.125rem;width:1.5r
 form,.next{margin:1.625rem 0 0}
 button,.button{display:block;width:100%;min-height:3.5rem;padding:.875rem 1.25rem;border:2px solid transparent;border-radius:.75rem;background:var(--accent);color:var(--onaccent);font:inherit;font-size:1.125rem;font-weight:650;line-height:1.4;text-align:center;text-decoration:none;cursor:pointer}
 button:hover,.button:hover{background:var(--press)}
-button.plain{background:transparent;border-color:var(--accent);color:var(--accent)}
-button.plain:hover{background:var(--tile)}
 button:active,.button:active{transform:translateY(1px)}
 a{color:var(--accent)}
 .quiet{margin:1rem 0 -.375rem;font-size:.9375rem}

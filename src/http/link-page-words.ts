@@ -53,8 +53,7 @@ export interface LinkPageWords {
   /** Leads on to `view.successUrl`. */
   readonly goOn: string
   readonly footer: Readonly<Record<LinkView['purpose'], string>>
-  readonly unsubscribe: Readonly<Record<'ask' | 'done' | 'again', PageText>>
-  readonly subscribeAgain: string
+  readonly unsubscribe: Readonly<Record<'ask' | 'done', PageText>>
 }
 
 /** What an owner is told is the matter. */

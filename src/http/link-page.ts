@@ -29,17 +29,14 @@ export interface DevicePage {
 
 export interface UnsubscribePage {
   readonly language: LinkLanguage
-  readonly state: 'ask' | 'done' | 'again'
+  readonly state: 'ask' | 'done'
   readonly address: string
-  readonly canSubscribeAgain: boolean
 }
 
 const words: Readonly<Record<LinkLanguage, LinkPageWords>> = { en: englishWords, de: germanWords }
 
 /** The field of the form that unsubscribes: what RFC 8058 (3.1) has mail programs send. */
 export const oneClick = { name: 'List-Unsubscribe', value: 'One-Click' } as const
-/** The field of the form that takes it back. */
-export const subscribeAgain = { name: 'subscribe', value: 'again' } as const
 
 type Tone = 'attention' | 'waiting' | 'done' | 'notice'
 type Html = ReturnType<typeof html>
@@ -74,15 +71,14 @@ ${tones[situation.kind] === 'done' && isWebAddress(view.successUrl) ? html`<p cl
 }
 
 export async function renderUnsubscribePage(page: UnsubscribePage): Promise<string> {
-  const { language, state, address, canSubscribeAgain } = page
+  const { language, state, address } = page
   const told = words[language]
   const text = told.unsubscribe[state]
   // The button carries the field, and not the form: a scanner that submits the form without pressing
   // the button unsubscribes nobody.
   const content = html`
 ${stateAndText(state === 'ask' ? 'notice' : 'done', text)}
-${text.action === undefined ? '' : form(address, button(text.action, oneClick))}
-${state === 'done' && canSubscribeAgain ? form(address, button(told.subscribeAgain, { ...subscribeAgain, isPlain: true })) : ''}`
+${text.action === undefined ? '' : form(address, button(text.action, oneClick))}`
   return document(language, text.heading, content)
 }
 
@@ -157,13 +153,10 @@ function form(address: string, content: Html): Html {
   return html`<form method="post" action="${address}">${content}</form>`
 }
 
-function button(
-  label: string,
-  field?: { readonly name: string; readonly value: string; readonly isPlain?: boolean },
-): Html {
-  if (field === undefined) return html`<button type="submit">${label}</button>`
-  const { name, value, isPlain = false } = field
-  return html`<button type="submit" name="${name}" value="${value}" class="${isPlain ? 'plain' : ''}">${label}</button>`
+function button(label: string, field?: typeof oneClick): Html {
+  return field === undefined
+    ? html`<button type="submit">${label}</button>`
+    : html`<button type="submit" name="${field.name}" value="${field.value}">${label}</button>`
 }
 
 function checkingBar(

@@ -23,7 +23,6 @@ import {
   renderDevicePage,
   renderNotice,
   renderUnsubscribePage,
-  subscribeAgain,
   type UnsubscribePage,
 } from './link-page.ts'
 import { linkPageStyles } from './link-page-styles.ts'
@@ -150,15 +149,9 @@ export function linkPages({ desk, owners, publicUrl, clock, logger }: LinkPagesO
     forOwner(context, async ({ subscribed }, token, desk) => {
       const form = await acceptForm(context, { ourHost, types: [formType, multipartType] })
       if (typeof form === 'string') return noticePage(context, form)
-      const has = ({ name, value }: typeof oneClick | typeof subscribeAgain) => form.get(name) === value
-      if (has(oneClick)) {
+      if (form.get(oneClick.name) === oneClick.value) {
         return (await desk.unsubscribe(token))
           ? unsubscribePage(context, 'done')
-          : noticePage(context, 'not_found')
-      }
-      if (has(subscribeAgain) && desk.resubscribe !== undefined) {
-        return (await desk.resubscribe(token))
-          ? unsubscribePage(context, 'again')
           : noticePage(context, 'not_found')
       }
       // A form without its button was not sent by a person: it is shown again.
@@ -244,13 +237,8 @@ export function linkPages({ desk, owners, publicUrl, clock, logger }: LinkPagesO
     context: Context<HttpEnv>,
     state: UnsubscribePage['state'],
   ): Promise<Response> {
-    const canSubscribeAgain = owners?.resubscribe !== undefined
-    const text = await renderUnsubscribePage({
-      language: languageOf(context),
-      state,
-      address: 'unsubscribe',
-      canSubscribeAgain,
-    })
+    const language = languageOf(context)
+    const text = await renderUnsubscribePage({ language, state, address: 'unsubscribe' })
     return htmlPage(context, 200, text)
   }
 

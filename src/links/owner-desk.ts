@@ -1,10 +1,9 @@
-// What stands behind the link in a message to a device's owner that ends such messages: types only, as in
-// link-desk.ts. A token that is forged, expired or over is null or false everywhere.
+// What stands behind the link by which an owner ends the mail to them: types only. The pages of http/ ask,
+// owners/ answers. A token that is forged, expired or of nobody is null and false everywhere.
 
 export interface OwnerDesk {
+  /** Whether mail is still sent to whom this token was made for; null: the token counts for nothing. */
   lookUnsubscribe(token: string): Promise<{ readonly subscribed: boolean } | null>
-  /** Whether the token counts; doing it twice is no error. */
+  /** Ends it, for good; true also when it had ended before. Rejects when it could not be saved. */
   unsubscribe(token: string): Promise<boolean>
-  /** Takes it back. Where there is no such method, the page offers no way back. */
-  resubscribe?(token: string): Promise<boolean>
 }

@@ -602,7 +602,7 @@ describe('unsubscribing', () => {
     }
   })
 
-  it.each(['', 'List-Unsubscribe=no', 'x=One-Click', 'subscribe=never'])(
+  it.each(['', 'List-Unsubscribe=no', 'x=One-Click'])(
     'does not follow from a form without its button: %j',
     async (body) => {
       const answer = await press(path, { headers: form, body })
@@ -610,23 +610,6 @@ describe('unsubscribing', () => {
       expect(server.calls).toEqual([])
     },
   )
-
-  it('can be taken back', async () => {
-    server.subscriptions.set(token, false)
-    expect((await ask(path)).body).toContain('name="subscribe" value="again"')
-    const answer = await press(path, { headers: form, body: 'subscribe=again' })
-    expect(headingOf(answer)).toBe('You are subscribed again')
-    expect(server.subscriptions.get(token)).toBe(true)
-  })
-
-  it('offers no way back where there is none', async () => {
-    server = await start({ canSubscribeAgain: false })
-    server.subscriptions.set(token, false)
-    expect((await ask(path)).body).not.toContain('<form')
-    expect(headingOf(await press(path, { headers: form, body: 'subscribe=again' }))).toBe(
-      'You are unsubscribed',
-    )
-  })
 
   it('is not for pages of others, large bodies, or what is no form', async () => {
     const status = async (asked: Asked) => (await press(path, asked)).status

@@ -29,13 +29,12 @@ export interface LinkServerOptions {
   readonly clock: Clock
   readonly port?: number
   readonly publicUrl?: string
-  readonly canSubscribeAgain?: boolean
   /** Changes what the desks do. */
   readonly desk?: Partial<LinkDesk>
 }
 
 export async function startLinkServer(options: LinkServerOptions): Promise<LinkServer> {
-  const { clock, port = 0, publicUrl = 'https://fleet.example.com', canSubscribeAgain = true } = options
+  const { clock, port = 0, publicUrl = 'https://fleet.example.com' } = options
   const links: FakeLinks = {
     views: new Map(),
     outcomes: new Map(),
@@ -53,7 +52,7 @@ export async function startLinkServer(options: LinkServerOptions): Promise<LinkS
     routes: [
       linkPages({
         desk: { ...linkDesk(links), ...options.desk },
-        owners: ownerDesk(links, canSubscribeAgain),
+        owners: ownerDesk(links),
         publicUrl,
         clock,
         logger,
@@ -88,20 +87,18 @@ function linkDesk({ views, outcomes, calls, visits }: FakeLinks): LinkDesk {
   }
 }
 
-function ownerDesk({ subscriptions, calls }: FakeLinks, canSubscribeAgain: boolean): OwnerDesk {
-  const set = (what: string, subscribed: boolean) => async (token: string) => {
-    calls.push(`${what} ${token}`)
-    if (!subscriptions.has(token)) return false
-    subscriptions.set(token, subscribed)
-    return true
-  }
+function ownerDesk({ subscriptions, calls }: FakeLinks): OwnerDesk {
   return {
     async lookUnsubscribe(token) {
       const subscribed = subscriptions.get(token)
       return subscribed === undefined ? null : { subscribed }
     },
-    unsubscribe: set('unsubscribe', false),
-    ...(canSubscribeAgain ? { resubscribe: set('resubscribe', true) } : {}),
+    async unsubscribe(token) {
+      calls.push(`unsubscribe ${token}`)
+      if (!subscriptions.has(token)) return false
+      subscriptions.set(token, false)
+      return true
+    },
   }
 }
 
