@@ -39,7 +39,7 @@ describe('the documentation', () => {
 
   it('says in access.md what each endpoint and each command needs', () => {
     const rows = (pattern: RegExp) => [...read('docs/access.md').matchAll(pattern)].map(([row]) => row)
-    expect(rows(/^\| `(?:GET|POST|PUT|PATCH|DELETE) .*$/gm)).toEqual(
+    expect(rows(/^\| `(?:GET|POST|PUT|PATCH|DELETE|ALL) .*$/gm)).toEqual(
       endpoints.map(({ name, needs, purpose }) => `| \`${name}\` | ${needs} | ${purpose} |`),
     )
     const section = read('docs/access.md').split('| command | needs |')[1]?.split('\n\n')[0] ?? ''

@@ -10,8 +10,8 @@ import { type Role, roles } from '../actor.ts'
  */
 export type Needs = 'public' | 'link' | Role
 
-/** Method, and path as the router has it; GET includes HEAD. */
-type EndpointName = `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`
+/** Method, and path as the router has it; GET includes HEAD, and ALL is whatever has no row of its own. */
+type EndpointName = `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'ALL'} /${string}`
 
 export interface Endpoint {
   readonly name: string
@@ -29,9 +29,11 @@ const endpointRows = {
   'GET /r/:token': ['link', 'what is wrong with a device, and a button'],
   'POST /r/:token': ['link', 'the button: on to the page that resolves it'],
   'GET /r/:token/back': ['link', 'back from there'],
+  'GET /r/:token/progress': ['link', 'how far it is since then'],
   'GET /r/:token/cancelled': ['link', 'back from there without having done it'],
   'GET /r/:token/unsubscribe': ['link', 'asks whether to send no more mails'],
   'POST /r/:token/unsubscribe': ['link', 'sends no more mails'],
+  'ALL /r/*': ['link', 'nothing: one answer for all that is no link'],
 
   'GET /api/v1/alerts': ['viewer', 'alerts with their state, pending ones too'],
   'POST /api/v1/alerts/:fingerprint/acknowledgement': ['operator', 'acknowledges an alert'],

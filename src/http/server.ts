@@ -121,6 +121,8 @@ export function createRoutes(
       xFrameOptions: 'DENY',
       // Only whoever ends TLS may promise that it stays.
       strictTransportSecurity: false,
+      // What a route says itself stands.
+      overwrite: false,
     }),
   )
   app.use(async (context, next) => {
