@@ -15,7 +15,7 @@ import { sendHeartbeat } from './heartbeat.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
 import { startHttpServer } from './http/server.ts'
-import { createLinkSource } from './links/resolution-link.ts'
+import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
@@ -59,6 +59,7 @@ export interface App {
   deliver(signal: AbortSignal): Promise<void>
   delivery(): DeliveryStatus
   alerts(): Iterable<Alert>
+  readonly links: DurableLinks
   /** Reads configuration and rules anew. With problems, what ran before goes on; they are logged. */
   reload(): Promise<ReloadOutcome>
   /** Gives everything back; to be called also when `run` was not. */
@@ -107,7 +108,20 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
     const book = await openAlertBook(storage, { downMs, flapping: config.flapping })
     book.subscribe(telemetry.transitions)
-    const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
+    const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
+      readWatchedDevice({ ...device, client, signal })
+    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
+    const links = await openDurableLinks({
+      ...{ config, client, store: storage, book, clock, readDevice },
+      evaluate: (device, read, signal) => monitor.take(device, read, signal),
+      record: telemetry.recorded,
+      events: telemetry.links,
+    })
+    releases.defer(() => links.close())
+    const evaluator = createEvaluator({
+      ...{ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown },
+      returnedAt: links.returnedAt,
+    })
 
     const integrations = createIntegrationSet({
       clock,
@@ -117,7 +131,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       onTemplateFailure: telemetry.templateFailed,
     })
     releases.defer(() => integrations.close())
-    const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
     const alerting = await openAlerting({
       config,
       integrations: integrations.update(config.alerting.receivers),
@@ -125,18 +138,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       store: storage,
       clock,
       newId: randomUUID,
-      linkFor: createLinkSource({
-        client,
-        clock,
-        returnUrls: { successUrl: home, cancelUrl: home },
-        onFailure: telemetry.linkFailed,
-      }),
+      linkFor: links.linkFor,
       events: { dispatcher: telemetry.dispatcher, onUnreadableSilence: telemetry.unreadableSilence },
     })
     const { dispatcher } = alerting
-    const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
-      readWatchedDevice({ ...device, client, signal })
-    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
 
     const monitor = await openMonitor({
       book,
@@ -198,6 +203,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         await monitor.watchService()
         // Before a walk has read the fleet nobody knows what a silence still matches.
         if (firstWalkEnded) await alerting.tend(clock.now()).catch(telemetry.storageFailed)
+        await links.tend(clock.now()).catch(telemetry.storageFailed)
         metrics.setAlerts(book.all())
       }
     }
@@ -206,6 +212,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     async function reload(next: Pick<AppDeps, 'rules'> & { readonly config: Config }): Promise<void> {
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
+      links.reconfigure(next.config.links)
       evaluator.reload(next.rules)
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
@@ -275,6 +282,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       })
       releases.defer(() => server.close())
       onListening?.(server.url)
+      links.resume()
       await Promise.all([
         runOnSchedule({
           schedule: parseSchedule(config.poll.schedule, config.poll.timezone),
@@ -306,6 +314,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       deliver: (signal) => dispatcher.run(signal),
       delivery: () => dispatcher.status(),
       alerts: () => book.all(),
+      links,
       reload: reloadAnew,
       close: () => releases.disposeAsync(),
     }

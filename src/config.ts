@@ -10,6 +10,7 @@ import { glob as globEntries } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type AlertingConfig, checkAlerting, checkReceiverName, resolveAlerting } from './config/alerting.ts'
 import { type HostPort, withoutTrailingSlash } from './config/fields.ts'
+import { checkLinks, type LinksConfig, resolveLinks } from './config/links-schema.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
 import { expandVariables, readFailure, readNamedFiles } from './config/sources.ts'
 import type { CheckContext, Report } from './config/unchecked.ts'
@@ -21,6 +22,7 @@ import { FileError, type FileProblem, inOrder, parseYaml, validateYaml, type Yam
 export type { AlertingConfig } from './config/alerting.ts'
 export { alertmanagerConfig } from './config/alertmanager-yaml.ts'
 export { type InhibitRule, type UnknownEqualLabel, unknownEqualLabels } from './config/inhibit-schema.ts'
+export type { LinksConfig } from './config/links-schema.ts'
 export type * from './config/receiver-config.ts'
 export type { Route } from './config/route-schema.ts'
 export type { NamedTimeInterval, Range, TimeInterval } from './config/time-interval-schema.ts'
@@ -35,6 +37,8 @@ export interface Config {
   readonly ruleFiles: readonly string[]
   readonly storage: { readonly kind: 'sqlite'; readonly path: string }
   readonly http: HttpConfig
+  /** Null without `http.publicUrl`: messages then carry the partner's own links. */
+  readonly links: LinksConfig | null
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
@@ -183,6 +187,7 @@ export async function parseConfig(source: {
   problems.push(...checked.problems)
   checkPairs(value, [], report)
   checkPartner(valueAt(value, ['partner']), report)
+  checkLinks(value, report)
   checkHeartbeat(valueAt(value, ['heartbeat']), report)
   checkAlerting(valueAt(value, ['alerting']), ['alerting'], context)
   checkFallback(value, context)
@@ -297,11 +302,13 @@ function resolveConfig(
   ruleFiles: readonly string[],
 ): Config {
   const { partner, poll, storage, http, heartbeat } = parsed
+  const baseUrl = withoutTrailingSlash(partner.base_url)
+  const publicUrl = http.public_url === undefined ? null : withoutTrailingSlash(http.public_url)
   const { silences, acknowledgements, flapping, mass_change: mass } = parsed
   return {
     file,
     partner: {
-      baseUrl: withoutTrailingSlash(partner.base_url),
+      baseUrl,
       orgId: partner.org_id ?? null,
       credentials: credentials(partner),
       concurrency: partner.concurrency,
@@ -312,10 +319,8 @@ function resolveConfig(
     poll: { schedule: poll.schedule, timezone: poll.timezone, recheckIntervalMs: poll.recheck_interval },
     ruleFiles,
     storage: { kind: 'sqlite', path: resolve(folder, storage.url) },
-    http: {
-      ...http.listen,
-      publicUrl: http.public_url === undefined ? null : withoutTrailingSlash(http.public_url),
-    },
+    http: { ...http.listen, publicUrl },
+    links: resolveLinks(parsed.links, { publicUrl, baseUrl }),
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },
     alerting: resolveAlerting(parsed.alerting),

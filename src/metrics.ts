@@ -12,6 +12,7 @@ import type { Clock } from './clock.ts'
 import { createDeliveryMetrics, type DeliveryMetrics, type DeliverySources } from './delivery-metrics.ts'
 import type { UnreadReason } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
+import { createLinkMetrics, type LinkMetrics } from './link-metrics.ts'
 import { createMetricRegistry } from './metric-registry.ts'
 import {
   type AlertCount,
@@ -46,7 +47,7 @@ export interface MetricSources extends DeliverySources {
   readonly partnerCircuitOpen?: () => boolean
 }
 
-export interface Metrics extends DeliveryMetrics {
+export interface Metrics extends DeliveryMetrics, LinkMetrics {
   /** Everything, in the text format that Prometheus reads. */
   render(): Promise<Rendering>
   /** Our own metrics without those of the process: what promtool must find no fault with. */
@@ -239,6 +240,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     { clock, sources: () => sources },
   )
 
+  const links = createLinkMetrics({ counter })
+
   // ---- the service
 
   let recovered = 0
@@ -273,6 +276,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   return {
     ...delivery,
+    ...links,
     render: async () => ({ contentType: all.contentType, body: await all.metrics() }),
     renderOwn: () => registry.metrics(),
     watch: (more) => {

@@ -19,6 +19,7 @@ import {
   text,
   timeZone,
 } from './fields.ts'
+import { linksSchema } from './links-schema.ts'
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
 
@@ -35,6 +36,9 @@ export function configSchema(files: NamedFiles) {
         .describe('Rule files, as paths or patterns. *.test.yaml are tests of rules and never count.'),
       storage: storageSchema.prefault({}).describe('Where state is kept.'),
       http: httpSchema.prefault({}).describe('Metrics, health, API and pages.'),
+      links: linksSchema(files)
+        .optional()
+        .describe('The links of our own that messages carry, under http.public_url.'),
       heartbeat: heartbeatSchema(files).optional().describe("Dead man's switch."),
       log: logSchema.prefault({}).describe('Log lines on standard output.'),
       alerting: alertingSchema(files).describe(
@@ -54,7 +58,6 @@ export function configSchema(files: NamedFiles) {
     })
     .register(refusedKeys, {
       keys: {
-        links: '`links` is not supported yet',
         ...belongingUnderAlerting(
           'global',
           'route',
@@ -148,7 +151,9 @@ const httpSchema = z
       .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
     public_url: text(publicBaseUrl)
       .optional()
-      .describe('Where customers come back to after they resolved a problem at the partner.'),
+      .describe(
+        'Where people reach this service: messages then carry links of its own, which need links.signing_key.',
+      ),
   })
   .register(refusedKeys, { keys: { access: '`http.access` is not supported yet' } })
 

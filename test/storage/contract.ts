@@ -82,6 +82,7 @@ const alerts: fc.Arbitrary<Alert> = fc.record({
   keepFiringSince: fc.option(instant),
   resolvedAt: fc.option(instant),
   resolvedReason: fc.option(fc.constantFrom(...reasons)),
+  reconnectedAt: fc.option(instant),
   noData: fc.option(
     fc.record({
       since: instant,
