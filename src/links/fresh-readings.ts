@@ -8,12 +8,12 @@ import type { WatchedReading } from '../poller/recheck.ts'
 
 export interface FreshReadings {
   /**
-   * Read at most 5 s ago, and begun at `notBefore` or later (ms since 1970; 0 unless told). Rejects only
+   * Read at most 5 s ago, and begun later than `after` (ms since 1970; any time unless told). Rejects only
    * with the reason of the signal that ends all of it.
    */
-  read(device: DeviceSubject, options?: { readonly notBefore?: number }): Promise<WatchedReading>
+  read(device: DeviceSubject, options?: { readonly after?: number }): Promise<WatchedReading>
   /** As `read`, and evaluated when it returns. */
-  take(device: DeviceSubject, options?: { readonly notBefore?: number }): Promise<WatchedReading>
+  take(device: DeviceSubject, options?: { readonly after?: number }): Promise<WatchedReading>
   /** True: the next one costs the partner nothing. */
   isAtHand(device: DeviceSubject): boolean
   /** Lets the next one be read. */
@@ -41,12 +41,12 @@ export function createFreshReadings({ clock, readDevice, evaluate }: FreshReadin
   const taken = new Map<string, Taken>()
 
   /** What still counts; all others go, so that few are kept. */
-  function atHand(device: DeviceSubject, notBefore: number): Taken | undefined {
+  function atHand(device: DeviceSubject, after: number): Taken | undefined {
     for (const [key, { endedAt }] of taken) {
       if (endedAt !== null && clock.monotonic() - endedAt > reuseMs) taken.delete(key)
     }
     const found = taken.get(keyOf(device))
-    return found !== undefined && found.beganAt >= notBefore ? found : undefined
+    return found !== undefined && found.beganAt > after ? found : undefined
   }
 
   function begin(device: DeviceSubject): Taken {
@@ -69,8 +69,11 @@ export function createFreshReadings({ clock, readDevice, evaluate }: FreshReadin
     return begun
   }
 
-  function get(device: DeviceSubject, { notBefore = 0 }: { readonly notBefore?: number } = {}): Taken {
-    return atHand(device, notBefore) ?? begin(device)
+  function get(
+    device: DeviceSubject,
+    { after = Number.NEGATIVE_INFINITY }: { readonly after?: number } = {},
+  ): Taken {
+    return atHand(device, after) ?? begin(device)
   }
 
   return {
@@ -86,7 +89,7 @@ export function createFreshReadings({ clock, readDevice, evaluate }: FreshReadin
       }
       return reading
     },
-    isAtHand: (device) => atHand(device, 0) !== undefined,
+    isAtHand: (device) => atHand(device, Number.NEGATIVE_INFINITY) !== undefined,
     drop: (device) => void taken.delete(keyOf(device)),
   }
 }

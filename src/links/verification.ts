@@ -61,7 +61,7 @@ export function createVerification(options: VerificationOptions): Verification {
     if (running !== undefined) {
       running.step = 0
       running.ring()
-      return readings.take(device, { notBefore: latestReturn(awaiting(device)) }).then(
+      return readings.take(device, { after: latestReturn(awaiting(device)) }).then(
         () => undefined,
         () => undefined,
       )
@@ -94,8 +94,8 @@ export function createVerification(options: VerificationOptions): Verification {
     { wait, onRead }: { wait: (at: number) => Promise<void>; onRead: () => void },
   ): Promise<void> {
     while (!signal.aborted) {
-      const notBefore = latestReturn(awaiting(device))
-      const read = await inTurn(() => readings.take(device, { notBefore }))
+      const after = latestReturn(awaiting(device))
+      const read = await inTurn(() => readings.take(device, { after }))
       for (const record of awaiting(device)) {
         const afterMs = verifiedAfter(record, read)
         if (afterMs !== null) await links.verified(record.episode, afterMs)
