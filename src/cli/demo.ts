@@ -173,7 +173,7 @@ http:
   public_url: http://${host}:${places.port}
 links:
   signing_key: ${places.linkKey}
-  success_url: ${places.inboxUrl}
+  success_url: ${places.inboxUrl}/
 alerting:
   global:
     smtp_smarthost: ${places.smarthost}

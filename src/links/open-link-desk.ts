@@ -40,7 +40,7 @@ export interface LinkDeskOptions {
   readonly onFault: (error: unknown) => void
 }
 
-// Whoever comes back waits this long for the first reading to show how it went.
+// Whoever comes back waits this long (in real time) for the first reading to show how it went.
 const firstReadingMs = 3_000
 
 interface Admitted {
@@ -166,10 +166,10 @@ export function openLinkDesk(options: LinkDeskOptions): LinkDesk {
         for (const { episode } of links.ofDevice(device)) await links.returned(episode, at)
         // Used up, one way or the other.
         minting.drop(device)
-        const firstReading = new AbortController()
-        const patience = clock.sleep(firstReadingMs, firstReading.signal).catch(() => {})
-        await Promise.race([verification.begin(device), patience])
-        firstReading.abort()
+        const late = Promise.withResolvers<void>()
+        const patience = AbortSignal.timeout(firstReadingMs)
+        patience.addEventListener('abort', () => late.resolve(), { once: true })
+        await Promise.race([verification.begin(device), late.promise])
       }
     } catch (error) {
       options.onFault(error)
