@@ -131,7 +131,8 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
       onRefusedHost: (host) =>
         logger.error({ host }, 'The partner leads to a host that links.allowed_hosts does not name: refused'),
       onMintFailure: (error) => logger.warn({ error }, 'A link could not be minted for somebody'),
-      onNothingToOpen: (about) => logger.warn(about, 'Somebody pressed a link that has nothing to open'),
+      onNothingToOpen: (about) =>
+        logger.warn({ ...about }, 'Somebody pressed a link that has nothing to open'),
       onLinkFault: (error) => logger.error({ error }, 'A link was not followed to its end'),
     },
     async recorded({ actor, action, result, target, detail }) {

@@ -24,7 +24,7 @@ import { createLinkLimits } from './link-limits.ts'
 import type { LinkRecord, LinkStore } from './link-store.ts'
 import { createLinkSigner } from './link-token.ts'
 import { createMinting, type MintingEvents } from './minting.ts'
-import { type LinkStage, openLinkDesk } from './open-link-desk.ts'
+import { type LinkStage, type NothingToOpen, openLinkDesk } from './open-link-desk.ts'
 import { openingOf } from './opening.ts'
 import { createLinkSource } from './resolution-link.ts'
 import { checkForMs, createVerification } from './verification.ts'
@@ -70,7 +70,7 @@ export interface LinkEvents extends MintingEvents {
   onVisit(stage: LinkStage, manufacturer: string): void
   /** A message went out without a link. */
   onNoLink(error: unknown): void
-  onNothingToOpen(about: { readonly alertname: string; readonly codes: readonly string[] }): void
+  onNothingToOpen(about: NothingToOpen & { readonly alertname: string }): void
   onLinkFault(error: unknown): void
 }
 
@@ -123,7 +123,7 @@ export async function openDurableLinks(options: DurableLinksOptions): Promise<Du
       signer: () => signer ?? firstSigner,
       limits: createLinkLimits({ clock, perMinute: () => present().requestsPerMinute }),
       onVisit: (stage, { manufacturer }) => events.onVisit(stage, manufacturer),
-      onNothingToOpen: ({ alertname }, codes) => events.onNothingToOpen({ alertname, codes }),
+      onNothingToOpen: ({ alertname }, pending) => events.onNothingToOpen({ alertname, ...pending }),
       onFault: events.onLinkFault,
     })
   }

@@ -15,11 +15,18 @@ import type { LinkLimits } from './link-limits.ts'
 import type { LinkRecord } from './link-store.ts'
 import type { LinkSigner } from './link-token.ts'
 import type { Minting } from './minting.ts'
-import { isWell, openingOf, pendingCodes } from './opening.ts'
+import { isWell, openingOf, pendingCodes, unknownParametersOf } from './opening.ts'
 import { checkForMs, type Verification } from './verification.ts'
 
 /** How far people come, in the order of the way. */
 export type LinkStage = 'shown' | 'started' | 'returned' | 'verified' | 'failed' | 'cancelled'
+
+/** What is pending where a link has nothing to open. */
+export interface NothingToOpen {
+  readonly codes: readonly string[]
+  /** Parameters that it requires and we do not know. */
+  readonly unknownParameters: readonly string[]
+}
 
 export interface LinkDeskOptions {
   readonly clock: Clock
@@ -34,8 +41,7 @@ export interface LinkDeskOptions {
   readonly verification: Verification
   readonly limits: LinkLimits
   readonly onVisit: (stage: LinkStage, record: LinkRecord) => void
-  /** What is pending requires something that we do not know. */
-  readonly onNothingToOpen: (record: LinkRecord, codes: readonly string[]) => void
+  readonly onNothingToOpen: (record: LinkRecord, pending: NothingToOpen) => void
   /** Something failed that should not have. */
   readonly onFault: (error: unknown) => void
 }
@@ -103,7 +109,7 @@ export function openLinkDesk(options: LinkDeskOptions): LinkDesk {
       const codes = pendingCodes(read.reading.device)
       const isOver = codes.length === 0 || !isStillFiring(record)
       if (isWell(read.reading.device) && isOver) return { kind: 'healthy', view: view() }
-      options.onNothingToOpen(record, codes)
+      options.onNothingToOpen(record, { codes, unknownParameters: unknownParametersOf(read.reading.device) })
       return { kind: 'nothing_to_open', view: view(), codes }
     }
 

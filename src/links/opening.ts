@@ -1,6 +1,6 @@
 // What a link could open for a person, by what the partner says of the device: one thing, or none.
 
-import type { Device, PendingAction, ResolutionLink } from '../fleet/device.ts'
+import type { Device, ResolutionLink } from '../fleet/device.ts'
 
 /** The shapes that the partner has documented for it over time, as the audit trail names them. */
 export type LinkShape = 'url' | 'call' | 'authorization_url' | 'auth_session'
@@ -46,12 +46,9 @@ export function pendingCodes({ actions }: Device): readonly string[] {
   return (actions ?? []).map(({ code }) => code)
 }
 
-/** What its actions require and we do not know, for the log. */
-export function unknownParametersOf({ actions }: { readonly actions: readonly PendingAction[] | null }) {
-  return (actions ?? []).flatMap(({ code, link }) => {
-    const parameters = link === null ? [] : unknownParameters(link)
-    return parameters.length === 0 ? [] : [{ code, parameters }]
-  })
+/** What its actions require and we do not know: names of parameters. */
+export function unknownParametersOf({ actions }: Pick<Device, 'actions'>): readonly string[] {
+  return (actions ?? []).flatMap(({ link }) => (link === null ? [] : unknownParameters(link)))
 }
 
 function unknownParameters({ requiredParameters }: ResolutionLink): readonly string[] {

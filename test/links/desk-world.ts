@@ -68,6 +68,7 @@ export interface DeskWorld {
   readonly visits: string[]
   readonly minted: string[]
   readonly refusedHosts: string[]
+  readonly unknownParameters: string[]
   readonly faults: unknown[]
   readonly subject: DeviceSubject
   /** In the place of `audit`, when a test sets it. */
@@ -183,7 +184,7 @@ export async function startDeskWorld(
         onRefusedHost: (host) => void world.refusedHosts.push(host),
         onMintFailure: (error) => void world.faults.push(error),
         onNoLink: (error) => void world.faults.push(error),
-        onNothingToOpen: () => {},
+        onNothingToOpen: ({ unknownParameters }) => void world.unknownParameters.push(...unknownParameters),
         onLinkFault: (error) => void world.faults.push(error),
       },
     })
@@ -201,6 +202,7 @@ export async function startDeskWorld(
 
   const world = {
     ...{ clock, partner, folder, subject, audit: [], visits: [], minted: [], refusedHosts: [], faults: [] },
+    unknownParameters: [],
     recordAudit: null,
     async walk() {
       const read = await readWatchedDevice({ ...subject, client, signal: new AbortController().signal })

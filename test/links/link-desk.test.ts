@@ -277,7 +277,7 @@ describe('pressing the button', () => {
       codes: ['reauthenticate'],
       view: { progress: { kind: 'open' } },
     })
-    expect([world.partner.mints(), world.audit]).toEqual([0, []])
+    expect([world.partner.mints(), world.audit, world.unknownParameters]).toEqual([0, [], ['iban']])
   })
 
   it('says that all is well when it is, and has the alert resolve in its own time', async () => {
