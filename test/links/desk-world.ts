@@ -73,6 +73,8 @@ export interface DeskWorld {
   readonly subject: DeviceSubject
   /** In the place of `audit`, when a test sets it. */
   recordAudit: ((entry: AuditEntry) => Promise<void>) | null
+  /** Records of links cannot be saved; alerts can. */
+  isStoreFull: boolean
   links: DurableLinks
   book: AlertBook
   /** Reads the device as a walk does; the alert as it is then. */
@@ -166,7 +168,13 @@ export async function startDeskWorld(
         partner: { baseUrl: partner.url } as never,
       },
       client,
-      store: storage,
+      store: {
+        loadLinks: storage.loadLinks,
+        saveLinks: async (changes) => {
+          if (world.isStoreFull) throw new Error('the disk is full')
+          await storage.saveLinks(changes)
+        },
+      },
       book,
       clock,
       readDevice: (device, signal) => readWatchedDevice({ ...device, client, signal }),
@@ -204,6 +212,7 @@ export async function startDeskWorld(
     ...{ clock, partner, folder, subject, audit: [], visits: [], minted: [], refusedHosts: [], faults: [] },
     unknownParameters: [],
     recordAudit: null,
+    isStoreFull: false,
     async walk() {
       const read = await readWatchedDevice({ ...subject, client, signal: new AbortController().signal })
       if (read.kind === 'read') evaluator.device(user, read.reading)

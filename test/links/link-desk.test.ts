@@ -92,11 +92,10 @@ describe('the link of a message', () => {
 
   it('does not go out when it cannot be saved', async () => {
     const world = await startDeskWorld()
-    const alert = await world.walk()
-    await world.links.close()
-    // Closed as the database is at the end of the process.
-    const broken = { ...alert!, episode: 'no uuid' }
-    expect(await world.links.linkFor(broken, new AbortController().signal)).toBeNull()
+    await world.walk()
+    world.isStoreFull = true
+    expect(await world.linkOf()).toBeNull()
+    expect(world.links.book.size()).toBe(0)
     expect(world.faults).toHaveLength(1)
   })
 })
@@ -188,16 +187,18 @@ describe('looking at a link', () => {
 
   it('ends with the alert that ended while the record was not saved', async () => {
     const { world } = await withLink()
-    await world.links.close()
-    // From here on its book hears of the end, and cannot save it.
+    world.isStoreFull = true
     world.partner.device = heatPump
     await world.walk()
     await world.clock.advance(10 * minuteMs)
     await world.walk()
+    const ended = [{ resolvedAt: world.clock.now(), resolvedReason: 'condition' }]
+    expect([...world.links.book.all()]).toMatchObject(ended)
+    await world.clock.advance(minuteMs)
+    expect(world.faults).toHaveLength(1)
+    world.isStoreFull = false
     await world.restart()
-    expect([...world.links.book.all()]).toMatchObject([
-      { resolvedAt: world.clock.now(), resolvedReason: 'condition' },
-    ])
+    expect([...world.links.book.all()]).toMatchObject(ended)
   })
 
   it('changes its keys with a reload: old links work until theirs is gone', async () => {
@@ -318,6 +319,13 @@ describe('pressing the button', () => {
       'begun ',
       'ok ',
     ])
+  })
+
+  it('sends on though that cannot be noted', async () => {
+    const { world, token, desk } = await withLink()
+    world.isStoreFull = true
+    await redirectOf(desk.start(token, visit))
+    expect(world.faults).toHaveLength(1)
   })
 
   it.each([
@@ -627,6 +635,17 @@ describe('coming back', () => {
     expect(world.visits.map((one) => one.split(' ')[0])).toEqual([
       ...['started', 'cancelled', 'started', 'cancelled', 'returned', 'verified'],
     ])
+  })
+
+  it('is no longer waited for when somebody begins anew', async () => {
+    const { world, token, desk } = await withLink()
+    await redirectOf(desk.start(token, visit))
+    await desk.returned(token)
+    await world.clock.advance(1_000)
+    await redirectOf(desk.start(token, visit))
+    expect(await desk.look(token, { isShown: false })).toMatchObject({ progress: { kind: 'open' } })
+    await marched(world, 6 * minuteMs)
+    expect(world.visits).not.toContain('failed Vaillant')
   })
 
   it('is not forgotten by a restart: the checks go on', async () => {
