@@ -15,8 +15,9 @@ import { sendHeartbeat } from './heartbeat.ts'
 import { createAccess } from './http/access.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
-import { startHttpServer } from './http/server.ts'
-import { createLinkSource } from './links/resolution-link.ts'
+import { linkPages } from './http/link-pages.ts'
+import { type RouteModule, startHttpServer } from './http/server.ts'
+import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
@@ -60,6 +61,7 @@ export interface App {
   deliver(signal: AbortSignal): Promise<void>
   delivery(): DeliveryStatus
   alerts(): Iterable<Alert>
+  readonly links: DurableLinks
   /** Reads configuration and rules anew. With problems, what ran before goes on; they are logged. */
   reload(): Promise<ReloadOutcome>
   /** Gives everything back; to be called also when `run` was not. */
@@ -108,7 +110,20 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
     const book = await openAlertBook(storage, { downMs, flapping: config.flapping })
     book.subscribe(telemetry.transitions)
-    const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
+    const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
+      readWatchedDevice({ ...device, client, signal })
+    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
+    const links = await openDurableLinks({
+      ...{ config, client, store: storage, book, clock, readDevice },
+      evaluate: (device, read, signal) => monitor.take(device, read, signal),
+      record: telemetry.recorded,
+      events: telemetry.links,
+    })
+    releases.defer(() => links.close())
+    const evaluator = createEvaluator({
+      ...{ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown },
+      returnedAt: links.returnedAt,
+    })
 
     const integrations = createIntegrationSet({
       clock,
@@ -118,7 +133,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       onTemplateFailure: telemetry.templateFailed,
     })
     releases.defer(() => integrations.close())
-    const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
     const alerting = await openAlerting({
       config,
       integrations: integrations.update(config.alerting.receivers),
@@ -126,18 +140,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       store: storage,
       clock,
       newId: randomUUID,
-      linkFor: createLinkSource({
-        client,
-        clock,
-        returnUrls: { successUrl: home, cancelUrl: home },
-        onFailure: telemetry.linkFailed,
-      }),
+      linkFor: links.linkFor,
       events: { dispatcher: telemetry.dispatcher, onUnreadableSilence: telemetry.unreadableSilence },
     })
     const { dispatcher } = alerting
-    const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
-      readWatchedDevice({ ...device, client, signal })
-    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
 
     const monitor = await openMonitor({
       book,
@@ -199,6 +205,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         await monitor.watchService()
         // Before a walk has read the fleet nobody knows what a silence still matches.
         if (firstWalkEnded) await alerting.tend(clock.now()).catch(telemetry.storageFailed)
+        await links.tend(clock.now()).catch(telemetry.storageFailed)
         metrics.setAlerts(book.all())
       }
     }
@@ -210,6 +217,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       telemetry.accessConfigured(next.config.access, clock.now())
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
+      links.reconfigure(next.config.links)
       evaluator.reload(next.rules)
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
@@ -269,6 +277,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       signal: closing.signal,
     })
 
+    /** Without a public address nobody is given a link. */
+    function pagesOfLinks(): readonly RouteModule[] {
+      const { publicUrl } = config.http
+      if (publicUrl === null || links.desk === null) return []
+      return [linkPages({ desk: links.desk, owners: null, publicUrl, clock, logger })]
+    }
+
     async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
       const server = await startHttpServer({
         ...config.http,
@@ -276,7 +291,12 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         access,
         clock,
         logger,
-        routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
+        routes: [
+          apiV2({ api, clock, logger }),
+          apiV1({ api, clock, logger }),
+          reloadRoute({ api, logger }),
+          ...pagesOfLinks(),
+        ],
         health: {
           healthy: () => true,
           ready: () => ({
@@ -288,6 +308,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       releases.defer(() => server.close())
       telemetry.accessConfigured(current.config.access, clock.now())
       onListening?.(server.url)
+      links.resume()
       await Promise.all([
         runOnSchedule({
           schedule: parseSchedule(config.poll.schedule, config.poll.timezone),
@@ -319,6 +340,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       deliver: (signal) => dispatcher.run(signal),
       delivery: () => dispatcher.status(),
       alerts: () => book.all(),
+      links,
       reload: reloadAnew,
       close: () => releases.disposeAsync(),
     }

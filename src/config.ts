@@ -11,6 +11,7 @@ import { dirname, join, resolve } from 'node:path'
 import { type AccessConfig, checkAccess, resolveAccess } from './config/access-schema.ts'
 import { type AlertingConfig, checkAlerting, checkReceiverName, resolveAlerting } from './config/alerting.ts'
 import { type HostPort, withoutTrailingSlash } from './config/fields.ts'
+import { checkLinks, type LinksConfig, resolveLinks } from './config/links-schema.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
 import { expandVariables, readFailure, readNamedFiles } from './config/sources.ts'
 import type { CheckContext, Report } from './config/unchecked.ts'
@@ -23,6 +24,7 @@ export type * from './config/access-schema.ts'
 export type { AlertingConfig } from './config/alerting.ts'
 export { alertmanagerConfig } from './config/alertmanager-yaml.ts'
 export { type InhibitRule, type UnknownEqualLabel, unknownEqualLabels } from './config/inhibit-schema.ts'
+export type { LinksConfig } from './config/links-schema.ts'
 export type * from './config/receiver-config.ts'
 export type { Route } from './config/route-schema.ts'
 export type { NamedTimeInterval, Range, TimeInterval } from './config/time-interval-schema.ts'
@@ -39,6 +41,8 @@ export interface Config {
   readonly http: HttpConfig
   /** Null: only this machine may use the API. */
   readonly access: AccessConfig | null
+  /** Null without `http.publicUrl`: messages then carry the partner's own links. */
+  readonly links: LinksConfig | null
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
@@ -187,6 +191,7 @@ export async function parseConfig(source: {
   problems.push(...checked.problems)
   checkPairs(value, [], report)
   checkPartner(valueAt(value, ['partner']), report)
+  checkLinks(value, report)
   checkHeartbeat(valueAt(value, ['heartbeat']), report)
   checkAccess(valueAt(value, ['http', 'access']), ['http', 'access'], context)
   checkAlerting(valueAt(value, ['alerting']), ['alerting'], context)
@@ -302,11 +307,13 @@ function resolveConfig(
   ruleFiles: readonly string[],
 ): Config {
   const { partner, poll, storage, http, heartbeat } = parsed
+  const baseUrl = withoutTrailingSlash(partner.base_url)
+  const publicUrl = http.public_url === undefined ? null : withoutTrailingSlash(http.public_url)
   const { silences, acknowledgements, flapping, mass_change: mass } = parsed
   return {
     file,
     partner: {
-      baseUrl: withoutTrailingSlash(partner.base_url),
+      baseUrl,
       orgId: partner.org_id ?? null,
       credentials: credentials(partner),
       concurrency: partner.concurrency,
@@ -317,11 +324,9 @@ function resolveConfig(
     poll: { schedule: poll.schedule, timezone: poll.timezone, recheckIntervalMs: poll.recheck_interval },
     ruleFiles,
     storage: { kind: 'sqlite', path: resolve(folder, storage.url) },
-    http: {
-      ...http.listen,
-      publicUrl: http.public_url === undefined ? null : withoutTrailingSlash(http.public_url),
-    },
+    http: { ...http.listen, publicUrl },
     access: resolveAccess(http.access),
+    links: resolveLinks(parsed.links, { publicUrl, baseUrl }),
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },
     alerting: resolveAlerting(parsed.alerting),

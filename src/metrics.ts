@@ -13,6 +13,7 @@ import type { Clock } from './clock.ts'
 import { createDeliveryMetrics, type DeliveryMetrics, type DeliverySources } from './delivery-metrics.ts'
 import type { UnreadReason } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
+import { createLinkMetrics, type LinkMetrics } from './link-metrics.ts'
 import { createMetricRegistry } from './metric-registry.ts'
 import {
   type AlertCount,
@@ -47,7 +48,7 @@ export interface MetricSources extends DeliverySources {
   readonly partnerCircuitOpen?: () => boolean
 }
 
-export interface Metrics extends DeliveryMetrics {
+export interface Metrics extends DeliveryMetrics, LinkMetrics {
   /** Everything, in the text format that Prometheus reads. */
   render(): Promise<Rendering>
   /** Our own metrics without those of the process: what promtool must find no fault with. */
@@ -251,6 +252,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ['reason'],
   )
   for (const reason of refusalReasons) denials.add([reason], 0)
+  const links = createLinkMetrics({ counter })
 
   // ---- the service
 
@@ -286,6 +288,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   return {
     ...delivery,
+    ...links,
     render: async () => ({ contentType: all.contentType, body: await all.metrics() }),
     renderOwn: () => registry.metrics(),
     watch: (more) => {

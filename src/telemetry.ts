@@ -1,7 +1,7 @@
 // What happens in the service, as log lines and metrics: one place, so that each event is logged
 // once and under one wording. It decides nothing.
 
-import type { Actor, RefusalReason } from './actor.ts'
+import type { Actor, AuditEntry, RefusalReason } from './actor.ts'
 import { isFiring } from './alerts/alert.ts'
 import type { Transition } from './alerts/alert-book.ts'
 import type { Clock } from './clock.ts'
@@ -9,6 +9,7 @@ import type { AccessConfig } from './config.ts'
 import type { UserReading } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
 import type { Walk } from './fleet/walk.ts'
+import type { LinkEvents } from './links/durable-links.ts'
 import type { LogFields, Logger } from './logger.ts'
 import { createDeviceTally } from './metric-series.ts'
 import type { Metrics } from './metrics.ts'
@@ -39,6 +40,9 @@ export interface Telemetry {
   }
   /** At the start and after a reload. */
   accessConfigured(config: AccessConfig | null, at: number): void
+  readonly links: LinkEvents
+  /** One line of what would be an audit trail. */
+  recorded(entry: AuditEntry): Promise<void>
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
@@ -50,7 +54,6 @@ export interface Telemetry {
   oddField(field: string): void
   clockSkew(): void
   unknown(alertname: string, reason: UnknownReason): void
-  linkFailed(error: unknown): void
   layoutRefused(refused: { readonly receiver: string; readonly index: number; readonly answer: string }): void
   templateFailed(failure: TemplateFailure): void
   storageFailed(error: unknown): void
@@ -171,7 +174,6 @@ export function createTelemetry({
       failedRules.add(alertname)
       logger.error({ alertname }, 'Rule failed for a device: it says nothing there')
     },
-    linkFailed: (error) => logger.warn({ error }, 'No resolution link for a message'),
     layoutRefused: (refused) => logger.error(refused, 'Slack refused the layout: sent as plain text'),
     templateFailed({ receiver, kind: integration, index, part, error }) {
       metrics.templateFailed({ receiver, integration })
@@ -181,6 +183,20 @@ export function createTelemetry({
     heartbeat(outcome) {
       metrics.heartbeat(outcome.kind)
       if (outcome.kind === 'failed') logger.warn({ reason: outcome.reason }, 'Heartbeat failed')
+    },
+    links: {
+      onVisit: (stage, manufacturer) => metrics.linkVisited(stage, manufacturer),
+      onMinted: (outcome) => metrics.linkMinted(outcome),
+      onNoLink: (error) => logger.warn({ error }, 'No resolution link for a message'),
+      onRefusedHost: (host) =>
+        logger.error({ host }, 'The partner leads to a host that links.allowed_hosts does not name: refused'),
+      onMintFailure: (error) => logger.warn({ error }, 'A link could not be minted for somebody'),
+      onNothingToOpen: (about) =>
+        logger.warn({ ...about }, 'Somebody pressed a link that has nothing to open'),
+      onLinkFault: (error) => logger.error({ error }, 'A link was not followed to its end'),
+    },
+    async recorded({ actor, action, result, target, detail }) {
+      logger.info({ actor, action, result, target, detail }, 'Changed')
     },
     monitor: {
       onReading(reading: UserReading) {

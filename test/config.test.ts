@@ -85,6 +85,7 @@ describe('a good configuration', () => {
       ruleFiles: ['/etc/fleet/rules/*.yaml'],
       storage: { kind: 'sqlite', path: '/etc/fleet/data/fleetwarden.db' },
       http: { host: '127.0.0.1', port: 9469, publicUrl: null },
+      links: null,
       heartbeat: null,
       log: { level: 'info' },
       alerting: {
@@ -148,6 +149,7 @@ poll: {schedule: "*/30 * * * * *", timezone: Europe/Vienna, recheck_interval: 1h
 rules: [b.yaml, a.yaml, a.yaml]
 storage: {url: "sqlite:/var/lib/fleet.db"}
 http: {listen: "[::1]:0", public_url: https://fleet.example.com/}
+links: {signing_key: 0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b}
 heartbeat: {url: https://hc.example/x, timeout: 3s}
 log: {level: debug}
 alerting:
@@ -283,7 +285,10 @@ alerting:
       file: 'fleetwarden.yaml',
       text,
       env: { PODERO_CLIENT_ID: 'id' },
-      readFile: async (path) => (/slack|heartbeat/.test(path) ? 'https://hooks.example.com/x\n' : 'secret\n'),
+      readFile: async (path) => {
+        if (path.endsWith('link-key')) return '0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b\n'
+        return /slack|heartbeat/.test(path) ? 'https://hooks.example.com/x\n' : 'secret\n'
+      },
       glob: async (pattern, folder) => [join(folder, pattern)],
     })
     expect(config.alerting.receivers[0]).toMatchObject({ name: 'on-call', slack: [{}], email: [{}] })
@@ -292,7 +297,7 @@ alerting:
     const { credentials: _, baseUrl: __, ...numbers } = config.partner
     expect(bare.partner).toMatchObject(numbers)
     expect(config.poll).toEqual(bare.poll)
-    expect(config.http).toEqual(bare.http)
+    expect(config.http).toEqual({ ...bare.http, publicUrl: 'https://fleet.example.com' })
     expect(config.log).toEqual(bare.log)
     expect({ ...config.alerting.route, groupBy: [], receiver: 'r', routes: [] }).toEqual(bare.alerting.route)
     expect(config.alerting.resolveTimeoutMs).toBe(bare.alerting.resolveTimeoutMs)
@@ -359,7 +364,7 @@ describe('variables', () => {
         `alerting: {global: {smtp_from: "\${S}"}, route: {receiver: "\${S}", group_wait: "\${S}"}, receivers: [{name: r, email_configs: [{to: "\${S}"}]}]}\n`,
       { S: 'hunter2 secret' },
     )
-    expect(lines).toHaveLength(14)
+    expect(lines).toHaveLength(15)
     expect(lines.join('\n')).not.toContain('hunter2')
     expect(lines[0]).toBe(
       '1:21 expected an https:// URL (http:// only to this machine) without user, query and fragment, got "${S}"',
@@ -442,6 +447,11 @@ describe('secrets', () => {
     rules: ['a.yaml'],
     storage: { url: 'sqlite:x' },
     http: { listen: 'h:1', public_url: 'https://f.example' },
+    links: {
+      signing_key: `${marker}-for-links-0123456789abcdef`,
+      allowed_hosts: ['*.p.example'],
+      success_url: 'https://p.example',
+    },
     heartbeat: { url, timeout: '1s' },
     alerting: {
       global: {
@@ -574,7 +584,6 @@ describe('a bad configuration', () => {
     ['rules: [a.yaml]\n', ['1:1 "partner" is missing', '1:1 "alerting" is missing']],
     ['partner:\n\tbase_url: x\n', ['2:1 tabs may not indent: use spaces']],
     ['partner: {}\npartner: {}\n', ['2:1 duplicate key "partner": it is already on line 1']],
-    [around('poll: {}\nlinks: {}\n'), ['2:1 `links` is not supported yet']],
     [around('poll: {}\nreceivers: []\n'), ['2:1 `receivers` belongs under `alerting`']],
     [around('poll: {}\npol: {}\n'), ['2:1 unknown key "pol": did you mean "poll"?']],
   ])('as a whole: %j', async (text, expected) => {
@@ -678,7 +687,10 @@ describe('a bad configuration', () => {
     ],
     [
       'http: {public_url: fleet.example.com}',
-      ['1:20 expected an http:// or https:// URL without user, query and fragment, got "fleet.example.com"'],
+      [
+        '1:20 expected an http:// or https:// URL without user, query and fragment, got "fleet.example.com"',
+        '1:20 links under `http.public_url` are signed, and "signing_key" (or "signing_key_file") of `links` is missing: make one with `openssl rand -base64 32`',
+      ],
     ],
     ['http: {access: {}}', ['1:8 `http.access` lets nobody in: give it `tokens` or `proxy`']],
     ['heartbeat: {}', ['1:1 "url" (or "url_file") is missing']],

@@ -19,6 +19,7 @@ export const layers: readonly (readonly string[])[] = [
       'alarm.ts',
       'clock.ts',
       'duration.ts',
+      'link-metrics.ts',
       'logger.ts',
       'matcher.ts',
       'delivery-metrics.ts',

@@ -23,6 +23,8 @@ export interface EvaluatorOptions {
   /** A new unique id: what tells one episode of an alert from the next. */
   readonly newEpisode: () => string
   readonly onUnknown: (alertname: string, reason: UnknownReason) => void
+  /** When somebody came back from resolving this alert at the partner, if that was shortly before `at`. */
+  readonly returnedAt?: (alert: Alert, at: number) => number | null
 }
 
 /** What one walk counted for one rule about the fleet. */
@@ -63,6 +65,7 @@ export type UnseenReason = 'poll_failed' | 'device_missing' | 'deleted'
 const withoutRule: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
 
 export function createEvaluator({ book, newEpisode, onUnknown, ...options }: EvaluatorOptions): Evaluator {
+  const { returnedAt = () => null } = options
   let rules = options.rules
   const ruleById = new Map<string, RuleBase>()
   const rulesByType = new Map<DeviceType, readonly DeviceRule[]>()
@@ -181,10 +184,12 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
     if (typeof verdict === 'string') onUnknown(rule.alert, verdict)
     if (!isActive && (!couldBegin(verdict, rule) || isAtLimit(rule))) return
     const clear = about.clear === undefined ? (rule.clear?.(scope) ?? null) : about.clear
+    const alert = isActive ? book.activeOn(subject).find(({ ruleId }) => ruleId === rule.id) : undefined
+    const cameBackAt = alert === undefined ? null : returnedAt(alert, at)
     book.evaluate({
       ruleId: rule.id,
       subject,
-      evaluation: { at, verdict, clear },
+      evaluation: { at, verdict, clear, ...(cameBackAt === null ? {} : { returnedAt: cameBackAt }) },
       timing: rule,
       definition: rule.definition,
       birth: () => {

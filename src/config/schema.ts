@@ -20,6 +20,7 @@ import {
   text,
   timeZone,
 } from './fields.ts'
+import { linksSchema } from './links-schema.ts'
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
 
@@ -36,6 +37,9 @@ export function configSchema(files: NamedFiles) {
         .describe('Rule files, as paths or patterns. *.test.yaml are tests of rules and never count.'),
       storage: storageSchema.prefault({}).describe('Where state is kept.'),
       http: httpSchema.prefault({}).describe('Metrics, health, API and pages.'),
+      links: linksSchema(files)
+        .optional()
+        .describe('The links of our own that messages carry, under http.public_url.'),
       heartbeat: heartbeatSchema(files).optional().describe("Dead man's switch."),
       log: logSchema.prefault({}).describe('Log lines on standard output.'),
       alerting: alertingSchema(files).describe(
@@ -55,7 +59,6 @@ export function configSchema(files: NamedFiles) {
     })
     .register(refusedKeys, {
       keys: {
-        links: '`links` is not supported yet',
         ...belongingUnderAlerting(
           'global',
           'route',
@@ -148,10 +151,11 @@ const httpSchema = z.strictObject({
     .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
   public_url: text(publicBaseUrl)
     .optional()
-    .describe('Where customers come back to after they resolved a problem at the partner.'),
+    .describe(
+      'Where people reach this service: messages then carry links of its own, which need links.signing_key.',
+    ),
   access: accessSchema.optional().describe('Who may use the API. Default: this machine alone, everything.'),
 })
-
 function heartbeatSchema(files: NamedFiles) {
   return z.strictObject({
     url: secret(anyUrl).optional().describe('Called after each walk that was read, evaluated and delivered.'),

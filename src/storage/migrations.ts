@@ -103,6 +103,31 @@ const steps: readonly string[] = [
   ALTER TABLE alert ADD COLUMN flips TEXT NOT NULL DEFAULT '[]';
   ALTER TABLE alert ADD COLUMN flapping_since REAL;
   `,
+  `
+  ALTER TABLE alert ADD COLUMN reconnected_at REAL;
+
+  CREATE TABLE link (
+    episode TEXT NOT NULL PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    alertname TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    device_type TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    manufacturer TEXT NOT NULL,
+    since REAL NOT NULL,
+    given_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    resolved_at REAL,
+    resolved_reason TEXT,
+    started_at REAL,
+    returned_at REAL,
+    cancelled_at REAL,
+    checked_at REAL,
+    still_wrong TEXT,
+    verified_after_ms REAL,
+    revoked_at REAL
+  ) STRICT;
+  `,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

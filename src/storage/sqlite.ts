@@ -3,7 +3,7 @@
 // node:sqlite blocks while it works, about 10 microseconds a row. So that a storm of alerts does not hold
 // up everything else, big saves and loads yield between slices; and since a transaction then spans
 // several turns of the event loop, calls queue up: none may write into another's transaction.
-// sqlite-file.ts opens the file, sqlite-tables.ts and sqlite-silences.ts know the tables.
+// sqlite-file.ts opens the file; sqlite-tables.ts, sqlite-silences.ts and sqlite-links.ts know the tables.
 
 import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -12,8 +12,10 @@ import type { Alert } from '../alerts/alert.ts'
 import type { StoredSilence } from '../alerts/silence.ts'
 import type { AlertChanges } from '../alerts/store.ts'
 import { type Clock, systemClock } from '../clock.ts'
+import type { LinkRecord } from '../links/link-store.ts'
 import type { Logger } from '../logger.ts'
 import { openFile, storageError } from './sqlite-file.ts'
+import { linkEpisodeOf, linkStatements, linkValues, readLink } from './sqlite-links.ts'
 import type { Row } from './sqlite-rows.ts'
 import {
   acknowledgementValues,
@@ -72,6 +74,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const alerts = alertStatements(db)
   const notify = notifyStatements(db)
   const silence = silenceStatements(db)
+  const link = linkStatements(db)
   const walk = walkStatements(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
@@ -188,6 +191,27 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
       write('save acknowledgements', async () => {
         await inSlices(deletedFingerprints, (print) => silence.removeAcknowledgement.run(print))
         await inSlices(upserts, (one) => silence.upsertAcknowledgement.run(...acknowledgementValues(one)))
+      }),
+
+    loadLinks: () =>
+      call('load links', async () => {
+        const loaded: LinkRecord[] = []
+        await inSlices(link.links.all(), (row) => {
+          const read = readOrSkip(row, readLink, (error) =>
+            options.logger?.error(
+              { error, episode: linkEpisodeOf(row) },
+              'A stored link could not be read: it leads nowhere',
+            ),
+          )
+          if (read !== null) loaded.push(read)
+        })
+        return loaded
+      }),
+
+    saveLinks: ({ upserts, deletedEpisodes }) =>
+      write('save links', async () => {
+        await inSlices(deletedEpisodes, (episode) => link.removeLink.run(episode))
+        await inSlices(upserts, (one) => link.upsertLink.run(...linkValues(one)))
       }),
 
     loadWalkState: () =>

@@ -7,6 +7,7 @@ import type { Alert, Subject } from '../../src/alerts/alert.ts'
 import type { Acknowledgement, StoredSilence } from '../../src/alerts/silence.ts'
 import type { WalkState } from '../../src/alerts/walk-store.ts'
 import { deviceTypes } from '../../src/fleet/device.ts'
+import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
@@ -82,6 +83,7 @@ const alerts: fc.Arbitrary<Alert> = fc.record({
   keepFiringSince: fc.option(instant),
   resolvedAt: fc.option(instant),
   resolvedReason: fc.option(fc.constantFrom(...reasons)),
+  reconnectedAt: fc.option(instant),
   noData: fc.option(
     fc.record({
       since: instant,
@@ -126,6 +128,29 @@ const acknowledgements: fc.Arbitrary<Acknowledgement> = fc.record({
   at: instant,
   until: fc.option(instant),
 })
+const links: fc.Arbitrary<LinkRecord> = fc.record({
+  episode: anyText,
+  fingerprint: anyText,
+  alertname: anyText,
+  userId: anyText,
+  deviceType: fc.constantFrom(...deviceTypes),
+  deviceId: anyText,
+  manufacturer: anyText,
+  since: instant,
+  givenAt: instant,
+  expiresAt: instant,
+  resolvedAt: fc.option(instant),
+  resolvedReason: fc.option(fc.constantFrom(...reasons)),
+  startedAt: fc.option(instant),
+  returnedAt: fc.option(instant),
+  cancelledAt: fc.option(instant),
+  checkedAt: fc.option(instant),
+  stillWrong: fc.option(
+    fc.constantFrom(...(['not_authenticated', 'action_pending', 'unread', 'gone'] as const)),
+  ),
+  verifiedAfterMs: fc.option(instant),
+  revokedAt: fc.option(instant),
+})
 const acknowledgement: Acknowledgement = {
   fingerprint: 'f1',
   episode: 'e1',
@@ -162,6 +187,7 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
       expect(await storage.loadWalkState()).toBeNull()
       expect(await storage.loadSilences()).toEqual([])
       expect(await storage.loadAcknowledgements()).toEqual([])
+      expect(await storage.loadLinks()).toEqual([])
     })
 
     describe('alerts', () => {
@@ -452,6 +478,40 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         expect(await storage.loadSilences()).toEqual([kept])
         await storage.saveSilences({ upserts: many, deletedIds: ['kept'] })
         expect(await storage.loadSilences()).toHaveLength(1_200)
+      })
+    })
+
+    describe('links', () => {
+      const byEpisode = (records: readonly LinkRecord[]) =>
+        records.toSorted((a, b) => (a.episode < b.episode ? -1 : 1))
+
+      it('come back after a restart with every field as it was', async () => {
+        await fc.assert(
+          fc.asyncProperty(
+            fc.uniqueArray(links, { selector: (one) => one.episode, maxLength: 5 }),
+            async (written) => {
+              const deletedEpisodes = (await storage.loadLinks()).map((one) => one.episode)
+              await storage.saveLinks({ upserts: written, deletedEpisodes })
+              await reopen()
+              expect(byEpisode(await storage.loadLinks())).toEqual(byEpisode(written))
+            },
+          ),
+          { numRuns: 20 },
+        )
+      })
+
+      it('are replaced under the same episode, go when they are deleted, and are saved all or none', async () => {
+        const [first, second, changed] = fc.sample(links, { numRuns: 3, seed: 3 }).map((one, index) => ({
+          ...one,
+          episode: index === 1 ? 'e2' : 'e1',
+        }))
+        await storage.saveLinks({ upserts: [first!, second!], deletedEpisodes: [] })
+        await storage.saveLinks({ upserts: [changed!], deletedEpisodes: ['e2', 'no such episode'] })
+        expect(await storage.loadLinks()).toEqual([changed])
+        const bad = { ...first!, episode: 'e3', since: null as unknown as number }
+        const save = storage.saveLinks({ upserts: [second!, bad], deletedEpisodes: ['e1'] })
+        await expect(save).rejects.toMatchObject({ name: 'StorageError', kind: 'internal' })
+        expect(await storage.loadLinks()).toEqual([changed])
       })
     })
 
