@@ -29,6 +29,7 @@ import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
 import { isSameValue } from './same-value.ts'
+import { openSelfService } from './self-service.ts'
 import { openSqlite } from './storage/sqlite.ts'
 import { createTelemetry } from './telemetry.ts'
 
@@ -71,7 +72,7 @@ const usersPerSocket = 2
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
 // What is taken up at the start only: sockets, schedules and files that are open.
-const needRestart = ['partner', 'poll', 'storage', 'http', 'heartbeat', 'log', 'flapping'] as const
+const needRestart = ['partner', 'poll', 'storage', 'http', 'links', 'heartbeat', 'log', 'flapping'] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -166,6 +167,12 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       events: telemetry.monitor,
     })
 
+    const selfService = await openSelfService({
+      ...{ config, rules, book, alerting, monitor, client, clock },
+      store: storage,
+      events: telemetry.owners,
+    })
+
     metrics.setRules(alertsOf(rules))
     metrics.setIntegrations(integrations.all())
     metrics.configLoaded({ successful: true, at: clock.now() })
@@ -174,6 +181,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       delivery: () => dispatcher.status(),
       silences: () => countSilences(alerting.silences, clock.now()),
       acknowledgements: () => alerting.acknowledgements.size(),
+      ownerContacts: selfService.contactCounts,
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
     })
@@ -207,6 +215,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
       evaluator.reload(next.rules)
+      selfService.reconfigure(next)
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
         logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')
@@ -252,6 +261,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         now: () => clock.now(),
         readDevice,
         readUser,
+        ownerOutlook: selfService.explain,
       },
       reload: reloadAnew,
       version: deps.version,
@@ -291,11 +301,12 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           intervalMs: config.poll.recheckIntervalMs,
           requestsPerRecheck,
           watched: monitor.devicesInTrouble,
-          recheck: monitor.recheck,
+          recheck: async (device, recheckSignal) => void (await monitor.recheck(device, recheckSignal)),
           onFault: telemetry.recheckFailed,
         }),
         watchService(signal),
         dispatcher.run(signal),
+        selfService.run(signal, () => firstWalkEnded),
         clock.sleep(longestHoldMs, signal).then(dispatcher.enable, () => {}),
       ])
     }
@@ -342,6 +353,7 @@ const builtInAlerts = {
   AlertLimitReached: 'warning',
   MassChange: 'critical',
   SilenceEnding: 'info',
+  OwnerDidNothing: 'warning',
 }
 
 function countSilences(silences: SilenceBook, at: number) {

@@ -10,6 +10,8 @@ import { glob as globEntries } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type AlertingConfig, checkAlerting, checkReceiverName, resolveAlerting } from './config/alerting.ts'
 import { type HostPort, withoutTrailingSlash } from './config/fields.ts'
+import { type LinksConfig, resolveLinks } from './config/links-schema.ts'
+import { checkOwners } from './config/owner-schema.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
 import { expandVariables, readFailure, readNamedFiles } from './config/sources.ts'
 import type { CheckContext, Report } from './config/unchecked.ts'
@@ -21,6 +23,7 @@ import { FileError, type FileProblem, inOrder, parseYaml, validateYaml, type Yam
 export type { AlertingConfig } from './config/alerting.ts'
 export { alertmanagerConfig } from './config/alertmanager-yaml.ts'
 export { type InhibitRule, type UnknownEqualLabel, unknownEqualLabels } from './config/inhibit-schema.ts'
+export type { LinksConfig } from './config/links-schema.ts'
 export type * from './config/receiver-config.ts'
 export type { Route } from './config/route-schema.ts'
 export type { NamedTimeInterval, Range, TimeInterval } from './config/time-interval-schema.ts'
@@ -35,6 +38,8 @@ export interface Config {
   readonly ruleFiles: readonly string[]
   readonly storage: { readonly kind: 'sqlite'; readonly path: string }
   readonly http: HttpConfig
+  /** Null: there are no links of ours. */
+  readonly links: LinksConfig | null
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
@@ -186,6 +191,7 @@ export async function parseConfig(source: {
   checkHeartbeat(valueAt(value, ['heartbeat']), report)
   checkAlerting(valueAt(value, ['alerting']), ['alerting'], context)
   checkFallback(value, context)
+  checkOwners(value, report)
   const ruleFiles = await findRuleFiles(valueAt(value, ['rules']), {
     folder,
     glob: source.glob ?? globFiles,
@@ -316,6 +322,7 @@ function resolveConfig(
       ...http.listen,
       publicUrl: http.public_url === undefined ? null : withoutTrailingSlash(http.public_url),
     },
+    links: resolveLinks(parsed.links),
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },
     alerting: resolveAlerting(parsed.alerting),

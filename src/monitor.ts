@@ -56,8 +56,8 @@ export interface Monitor {
   /** One walk. Resolves when it ended, however it did; an abort ends it early and harms nothing. */
   walk(signal: AbortSignal): Promise<WalkOutcome>
   devicesInTrouble(): readonly DeviceInTrouble[]
-  /** Reads one of them again between walks, so that it resolves soon after it is repaired. */
-  recheck(device: DeviceSubject, signal: AbortSignal): Promise<void>
+  /** Reads one of them again between walks, so that it resolves soon after it is repaired; what was read. */
+  recheck(device: DeviceSubject, signal: AbortSignal): Promise<WatchedReading>
   /** Asks the rules about the service itself, and notes that it is alive; due every few seconds. */
   watchService(): Promise<void>
   lastWalk(): Walk
@@ -141,7 +141,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
     }
   }
 
-  async function recheck(device: DeviceSubject, signal: AbortSignal): Promise<void> {
+  async function recheck(device: DeviceSubject, signal: AbortSignal): Promise<WatchedReading> {
     const batch = createBatch()
     const read = await options.readDevice(device, signal)
     switch (read.kind) {
@@ -165,6 +165,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
         read satisfies never
     }
     await batch.save()
+    return read
   }
 
   async function watchService(): Promise<void> {

@@ -19,6 +19,7 @@ import {
   text,
   timeZone,
 } from './fields.ts'
+import { linksSchema } from './links-schema.ts'
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
 
@@ -35,6 +36,7 @@ export function configSchema(files: NamedFiles) {
         .describe('Rule files, as paths or patterns. *.test.yaml are tests of rules and never count.'),
       storage: storageSchema.prefault({}).describe('Where state is kept.'),
       http: httpSchema.prefault({}).describe('Metrics, health, API and pages.'),
+      links: linksSchema(files).prefault({}).describe('Links of ours, in mail to owners.'),
       heartbeat: heartbeatSchema(files).optional().describe("Dead man's switch."),
       log: logSchema.prefault({}).describe('Log lines on standard output.'),
       alerting: alertingSchema(files).describe(
@@ -54,7 +56,6 @@ export function configSchema(files: NamedFiles) {
     })
     .register(refusedKeys, {
       keys: {
-        links: '`links` is not supported yet',
         ...belongingUnderAlerting(
           'global',
           'route',

@@ -14,6 +14,7 @@ import type { AlertChanges } from '../alerts/store.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { openFile, storageError } from './sqlite-file.ts'
+import { ownerTables } from './sqlite-owners.ts'
 import type { Row } from './sqlite-rows.ts'
 import {
   acknowledgementValues,
@@ -73,6 +74,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const notify = notifyStatements(db)
   const silence = silenceStatements(db)
   const walk = walkStatements(db)
+  const owners = ownerTables(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -189,6 +191,36 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
         await inSlices(deletedFingerprints, (print) => silence.removeAcknowledgement.run(print))
         await inSlices(upserts, (one) => silence.upsertAcknowledgement.run(...acknowledgementValues(one)))
       }),
+
+    loadLetters: () => call('load letters', () => owners.letters()),
+
+    loadEndedOutages: () => call('load outages that ended', () => owners.outages()),
+
+    async ownerKey(fresh) {
+      let key = fresh
+      await write('make a key', () => {
+        key = owners.key(fresh)
+      })
+      return key
+    },
+
+    contactByDigest: (digest) => call('find a contact', () => owners.contactByDigest(digest)),
+
+    contactById: (id) => call('find a contact', () => owners.contactById(id)),
+
+    countContacts: () => call('count contacts', () => owners.counts()),
+
+    saveOwners: (changes) => write('save what owners were told', () => owners.save(changes)),
+
+    async saveUnsubscribed(id, at) {
+      let isKnown = false
+      await write('save the end of mail', () => {
+        isKnown = owners.unsubscribe(id, at)
+      })
+      return isKnown
+    },
+
+    pruneContacts: (before) => write('prune contacts', () => owners.prune(before)),
 
     loadWalkState: () =>
       call('load the last walk', () => {
