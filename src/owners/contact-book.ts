@@ -14,6 +14,8 @@ export interface ContactBook {
   /** The token by which this contact ends the mail. */
   unsubscribeToken(id: string): string
   counts(): ContactCounts
+  /** Somebody was written to for the first time. */
+  countNew(): void
   /** Looks at how many there are, and lets go of those that no link leads to any more. */
   tend(): Promise<void>
 }
@@ -64,6 +66,9 @@ export async function openContactBook(options: ContactBookOptions): Promise<Cont
       return signer.sign({ purpose: 'unsubscribe', id, expiresAt: now() + tokenLifeMs })
     },
     counts: () => counts,
+    countNew() {
+      counts = { ...counts, subscribed: counts.subscribed + 1 }
+    },
     async tend() {
       await store.pruneContacts(now() - tokenLifeMs)
       counts = await store.countContacts()

@@ -119,6 +119,7 @@ type Verdict =
   | { readonly kind: 'hand over'; readonly reason: HandoverReason }
 
 const roundMs = 60_000
+const unreadyMs = 5_000
 const unreadRetryMs = 10 * 60_000
 const firstBackoffMs = 60_000
 const longestBackoffMs = 3_600_000
@@ -423,6 +424,7 @@ export async function openCorrespondence(options: CorrespondenceOptions): Promis
     // Before it is sent: whatever happens from here on, it is this letter that is sent again.
     const written = { id: contactId, digest: contacts.digestOf(userId), lastWrittenAt: at }
     await save({ letters: [letter], written })
+    if (contact === null) contacts.countNew()
     index(letter)
     // All that took a while. Nothing lies between these looks and the mail server.
     const last = await contacts.of(userId)
@@ -571,8 +573,9 @@ export async function openCorrespondence(options: CorrespondenceOptions): Promis
     tend,
     async run(signal, isReady) {
       while (!signal.aborted) {
-        if (isReady()) await tend(signal)
-        await alarm.until(clock.now() + roundMs, signal)
+        const ready = isReady()
+        if (ready) await tend(signal)
+        await alarm.until(clock.now() + (ready ? roundMs : unreadyMs), signal)
       }
     },
     reconfigure(next) {

@@ -10,6 +10,7 @@ import { deviceTypes } from '../../src/fleet/device.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
+import { describeOwnerStore } from './owner-contract.ts'
 
 export interface TestDatabase {
   /** Opens the database, the same each time, which is empty at first. */
@@ -489,6 +490,8 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         expect(await storage.loadAcknowledgements()).toEqual([acknowledgement])
       })
     })
+
+    describeOwnerStore({ store: () => storage, reopen })
 
     it('keeps the last walk, and only that one', async () => {
       await storage.saveWalkState({ ...walkState, failedInARow: 0 })
