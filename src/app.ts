@@ -72,7 +72,7 @@ const usersPerSocket = 2
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
 // What is taken up at the start only: sockets, schedules and files that are open.
-const needRestart = ['partner', 'poll', 'storage', 'http', 'links', 'heartbeat', 'log', 'flapping'] as const
+const needRestart = ['partner', 'poll', 'storage', 'http', 'heartbeat', 'log', 'flapping'] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -168,8 +168,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     })
 
     const selfService = await openSelfService({
-      ...{ config, rules, book, alerting, monitor, client, clock },
+      ...{ config, rules, book, alerting, client, clock },
       store: storage,
+      async recheck(device, signal) {
+        const read = await readDevice(device, signal)
+        await monitor.take(device, read, signal)
+        return read
+      },
       events: telemetry.owners,
     })
 
@@ -301,7 +306,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           intervalMs: config.poll.recheckIntervalMs,
           requestsPerRecheck,
           watched: monitor.devicesInTrouble,
-          recheck: async (device, recheckSignal) => void (await monitor.recheck(device, recheckSignal)),
+          recheck: monitor.recheck,
           onFault: telemetry.recheckFailed,
         }),
         watchService(signal),

@@ -56,8 +56,10 @@ export interface Monitor {
   /** One walk. Resolves when it ended, however it did; an abort ends it early and harms nothing. */
   walk(signal: AbortSignal): Promise<WalkOutcome>
   devicesInTrouble(): readonly DeviceInTrouble[]
-  /** Reads one of them again between walks, so that it resolves soon after it is repaired; what was read. */
-  recheck(device: DeviceSubject, signal: AbortSignal): Promise<WatchedReading>
+  /** Reads one of them again between walks, so that it resolves soon after it is repaired. */
+  recheck(device: DeviceSubject, signal: AbortSignal): Promise<void>
+  /** Evaluates what was read of one of them, and saves what follows. */
+  take(device: DeviceSubject, read: WatchedReading, signal: AbortSignal): Promise<void>
   /** Asks the rules about the service itself, and notes that it is alive; due every few seconds. */
   watchService(): Promise<void>
   lastWalk(): Walk
@@ -141,9 +143,12 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
     }
   }
 
-  async function recheck(device: DeviceSubject, signal: AbortSignal): Promise<WatchedReading> {
+  async function recheck(device: DeviceSubject, signal: AbortSignal): Promise<void> {
+    await take(device, await options.readDevice(device, signal), signal)
+  }
+
+  async function take(device: DeviceSubject, read: WatchedReading, signal: AbortSignal): Promise<void> {
     const batch = createBatch()
-    const read = await options.readDevice(device, signal)
     switch (read.kind) {
       case 'read': {
         const user = usersWithAlerts.get(device.userId) ?? (await options.readUser(device.userId, signal))
@@ -165,7 +170,6 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
         read satisfies never
     }
     await batch.save()
-    return read
   }
 
   async function watchService(): Promise<void> {
@@ -254,7 +258,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
     return wasRead && batch.isSaved() && dispatcher.status().isDelivering
   }
 
-  return { walk, devicesInTrouble, recheck, watchService, lastWalk: () => state.last }
+  return { walk, devicesInTrouble, recheck, take, watchService, lastWalk: () => state.last }
 }
 
 function isSame(one: DeviceSubject | undefined, other: DeviceSubject): boolean {

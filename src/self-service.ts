@@ -6,13 +6,13 @@ import type { AlertBook } from './alerts/alert-book.ts'
 import { createRaise } from './alerts/raise.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
-import { createLinkSigner } from './links/link-token.ts'
+import { createLinkSigner, type LinkSigner } from './links/link-token.ts'
 import type { OwnerDesk } from './links/owner-desk.ts'
-import type { Monitor } from './monitor.ts'
 import { openContactBook } from './owners/contact-book.ts'
 import {
   type Correspondence,
   type CorrespondenceEvents,
+  type CorrespondenceOptions,
   type OwnerLinkFor,
   type OwnerReceiver,
   openCorrespondence,
@@ -26,10 +26,10 @@ import { PartnerError } from './partner/partner-error.ts'
 import type { RuleSet } from './rules/rule.ts'
 import { isSameValue } from './same-value.ts'
 
-export interface SelfService extends Pick<Correspondence, 'run' | 'explain' | 'forget'> {
+export interface SelfService extends Pick<Correspondence, 'run' | 'explain' | 'forget' | 'countOf'> {
   readonly desk: OwnerDesk
   contactCounts(): ContactCounts
-  /** Goes on with another configuration and other rules. What links are made of needs a restart. */
+  /** Goes on with another configuration and other rules. */
   reconfigure(next: { readonly config: Config; readonly rules: RuleSet }): void
 }
 
@@ -39,7 +39,8 @@ export interface SelfServiceOptions {
   readonly book: AlertBook
   readonly store: OwnerStore
   readonly alerting: Pick<Alerting, 'router' | 'suppression'>
-  readonly monitor: Pick<Monitor, 'recheck'>
+  /** Reads the device and evaluates it. */
+  readonly recheck: CorrespondenceOptions['recheck']
   readonly client: Pick<PartnerClient, 'user'>
   readonly clock: Clock
   /** In the place of links that are only signed, where somebody keeps a book of them. */
@@ -51,25 +52,21 @@ const linkLifeMs = 30 * 86_400_000
 
 export async function openSelfService(options: SelfServiceOptions): Promise<SelfService> {
   const { config, book, store, alerting, client, clock } = options
-  const signer = config.links === null ? null : createLinkSigner(config.links.signingKeys)
-  const linkOf = (token: string) => `${config.http.publicUrl}/r/${token}`
+  // What a restart alone takes up.
+  const { publicUrl } = config.http
+  const linkOf = (token: string) => `${publicUrl}/r/${token}`
+  let signer = signerOf(config)
   const contacts = await openContactBook({
     store,
-    signer,
+    signer: () => signer,
     now: () => clock.now(),
     freshKey: randomBytes(32).toString('base64url'),
   })
   let allowed = allowedBy(options.rules)
   let receivers: readonly OwnerReceiver[] = []
 
-  function receiversOf({
-    alerting: { receivers: configured },
-    links,
-    http,
-  }: Config): readonly OwnerReceiver[] {
-    // A reload may bring what only a restart takes up.
-    if (links === null || http.publicUrl === null || signer === null || config.http.publicUrl === null)
-      return []
+  function receiversOf({ alerting: { receivers: configured } }: Config): readonly OwnerReceiver[] {
+    if (signer === null || publicUrl === null) return []
     return configured.flatMap(({ name: receiver, owner }) =>
       owner.map((each) => {
         const known = receivers.find((one) => one.receiver === receiver && isSameValue(one.config, each))
@@ -101,7 +98,7 @@ export async function openSelfService(options: SelfServiceOptions): Promise<Self
         return error.kind === 'not_found' ? null : 'unread'
       }
     },
-    recheck: options.monitor.recheck,
+    recheck: options.recheck,
     linkFor:
       options.linkFor ??
       (async ({ episode }, purpose) => {
@@ -116,10 +113,12 @@ export async function openSelfService(options: SelfServiceOptions): Promise<Self
     run: correspondence.run,
     explain: correspondence.explain,
     forget: correspondence.forget,
+    countOf: correspondence.countOf,
     desk: contacts.desk,
     contactCounts: contacts.counts,
     reconfigure(next) {
       allowed = allowedBy(next.rules)
+      signer = signerOf(next.config)
       receivers = receiversOf(next.config)
       correspondence.reconfigure(receivers)
     },
@@ -128,4 +127,8 @@ export async function openSelfService(options: SelfServiceOptions): Promise<Self
 
 function allowedBy({ deviceRules }: RuleSet): ReadonlySet<string> {
   return new Set(deviceRules.filter(({ selfService }) => selfService).map(({ id }) => id))
+}
+
+function signerOf({ links }: Config): LinkSigner | null {
+  return links === null ? null : createLinkSigner(links.signingKeys)
 }

@@ -84,6 +84,7 @@ describe('a good configuration', () => {
       ruleFiles: ['/etc/fleet/rules/*.yaml'],
       storage: { kind: 'sqlite', path: '/etc/fleet/data/fleetwarden.db' },
       http: { host: '127.0.0.1', port: 9469, publicUrl: null },
+      links: null,
       heartbeat: null,
       log: { level: 'info' },
       alerting: {
@@ -284,7 +285,10 @@ alerting:
       file: 'fleetwarden.yaml',
       text,
       env: { PODERO_CLIENT_ID: 'id' },
-      readFile: async (path) => (/slack|heartbeat/.test(path) ? 'https://hooks.example.com/x\n' : 'secret\n'),
+      readFile: async (path) => {
+        if (path.endsWith('link-key')) return '0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b\n'
+        return /slack|heartbeat/.test(path) ? 'https://hooks.example.com/x\n' : 'secret\n'
+      },
       glob: async (pattern, folder) => [join(folder, pattern)],
     })
     expect(config.alerting.receivers[0]).toMatchObject({ name: 'on-call', slack: [{}], email: [{}] })
@@ -293,7 +297,7 @@ alerting:
     const { credentials: _, baseUrl: __, ...numbers } = config.partner
     expect(bare.partner).toMatchObject(numbers)
     expect(config.poll).toEqual(bare.poll)
-    expect(config.http).toEqual(bare.http)
+    expect(config.http).toEqual({ ...bare.http, publicUrl: 'https://fleet.example.com' })
     expect(config.log).toEqual(bare.log)
     expect({ ...config.alerting.route, groupBy: [], receiver: 'r', routes: [] }).toEqual(bare.alerting.route)
     expect(config.alerting.resolveTimeoutMs).toBe(bare.alerting.resolveTimeoutMs)
@@ -575,7 +579,6 @@ describe('a bad configuration', () => {
     ['rules: [a.yaml]\n', ['1:1 "partner" is missing', '1:1 "alerting" is missing']],
     ['partner:\n\tbase_url: x\n', ['2:1 tabs may not indent: use spaces']],
     ['partner: {}\npartner: {}\n', ['2:1 duplicate key "partner": it is already on line 1']],
-    [around('poll: {}\nlinks: {}\n'), ['2:1 `links` is not supported yet']],
     [around('poll: {}\nreceivers: []\n'), ['2:1 `receivers` belongs under `alerting`']],
     [around('poll: {}\npol: {}\n'), ['2:1 unknown key "pol": did you mean "poll"?']],
   ])('as a whole: %j', async (text, expected) => {

@@ -22,8 +22,8 @@ export interface ContactBook {
 
 export interface ContactBookOptions {
   readonly store: OwnerStore
-  /** Null: no links of ours are configured, so nobody is written to; what was sent before is not known either. */
-  readonly signer: LinkSigner | null
+  /** Of the present keys. Null: no links of ours are configured, so nobody is written to. */
+  readonly signer: () => LinkSigner | null
   readonly now: () => number
   /** A long random text: the key for digests, unless the database has one. */
   readonly freshKey: string
@@ -33,12 +33,12 @@ export interface ContactBookOptions {
 const tokenLifeMs = 400 * 86_400_000
 
 export async function openContactBook(options: ContactBookOptions): Promise<ContactBook> {
-  const { store, signer, now } = options
+  const { store, now } = options
   const key = await store.ownerKey(options.freshKey)
   let counts = await store.countContacts()
 
   async function find(token: string): Promise<Contact | null> {
-    const claim = signer?.verify(token, now()) ?? null
+    const claim = options.signer()?.verify(token, now()) ?? null
     return claim?.purpose === 'unsubscribe' ? store.contactById(claim.id) : null
   }
 
@@ -62,6 +62,7 @@ export async function openContactBook(options: ContactBookOptions): Promise<Cont
     digestOf,
     of: (userId) => store.contactByDigest(digestOf(userId)),
     unsubscribeToken(id) {
+      const signer = options.signer()
       if (signer === null) throw new Error('a mail to an owner needs a key for its links')
       return signer.sign({ purpose: 'unsubscribe', id, expiresAt: now() + tokenLifeMs })
     },

@@ -254,6 +254,7 @@ describe('an owner who wants no mail', () => {
     await home.pass(2 * hour)
     await home.unsubscribe(home.sent[0]!)
     expect(JSON.stringify([...home.store.contacts])).not.toMatch(/user-0|owner0|Anna/)
+    expect(home.correspondence().countOf('user-0')).toBe(1)
     expect(await home.correspondence().forget('user-0')).toBe(1)
     expect(await home.correspondence().forget('user-0')).toBe(0)
     expect(home.store.letters.size).toBe(0)

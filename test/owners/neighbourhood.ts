@@ -135,7 +135,12 @@ export async function startNeighbourhood({
   /** As after a start: everything but what is saved is gone. */
   async function restart(): Promise<void> {
     book = await openAlertBook(store, { downMs: 0 })
-    contacts = await openContactBook({ store, signer, now: () => clock.now(), freshKey: 'fresh' })
+    contacts = await openContactBook({
+      store,
+      signer: () => signer,
+      now: () => clock.now(),
+      freshKey: 'fresh',
+    })
     correspondence = await openCorrespondence({
       book,
       store,
