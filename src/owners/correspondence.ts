@@ -294,17 +294,20 @@ export async function openCorrespondence(options: CorrespondenceOptions): Promis
     matters: readonly Matter[],
     signal: AbortSignal,
   ): Promise<Verdict | null> {
-    const [{ to, letter: begun } = { to: undefined, letter: undefined }] = matters
+    const to = matters[0]?.to
     if (to === undefined) return null
+    const begun = matters.find(({ letter }) => letter !== undefined)?.letter
     const retryAt = Math.max(begun?.nextAttemptAt ?? 0, blocked.get(to.receiver)?.until ?? 0)
     if (retryAt > clock.now()) return { kind: 'wait', reason: 'mail_server', until: retryAt }
 
     const contact = await contacts.of(userId)
     if (contact !== null && contact.unsubscribedAt !== null)
       return { kind: 'hand over', reason: 'unsubscribed' }
-    const dueAt = contact === null ? 0 : contact.lastWrittenAt + to.config.everyMs
-    if (begun === undefined && dueAt > clock.now())
-      return { kind: 'wait', reason: 'written_lately', until: dueAt }
+    // The last mail may have been this very one: tried, and not known to have arrived.
+    const last =
+      contact === null || contact.lastWrittenAt === begun?.attemptedAt ? null : contact.lastWrittenAt
+    const dueAt = last === null ? 0 : last + to.config.everyMs
+    if (dueAt > clock.now()) return { kind: 'wait', reason: 'written_lately', until: dueAt }
 
     const user = await options.readUser(userId, signal)
     // One that is gone is told by its devices' alerts, which end.
@@ -340,6 +343,7 @@ export async function openCorrespondence(options: CorrespondenceOptions): Promis
       about: about.map(({ alert }) => ({ alertKey: alert.key, episode: alert.episode })),
       decidedAt: begun?.decidedAt ?? at,
       attempts: (begun?.attempts ?? 0) + 1,
+      attemptedAt: at,
       // Should this run end before the outcome is known, the next one tries again at once.
       nextAttemptAt: at,
       sentAt: null,
@@ -351,8 +355,9 @@ export async function openCorrespondence(options: CorrespondenceOptions): Promis
     if (contact === null) contacts.countNew()
     index(letter)
     // All that took a while. Nothing lies between these looks and the mail server.
-    const last = await contacts.of(userId)
-    if (last !== null && last.unsubscribedAt !== null) return { kind: 'hand over', reason: 'unsubscribed' }
+    const present = await contacts.of(userId)
+    if (present !== null && present.unsubscribedAt !== null)
+      return { kind: 'hand over', reason: 'unsubscribed' }
     const isStillDue = devices.every(({ alert }) => isFree(alert, to)) && quietVerdict(to, place) === null
     // Otherwise the next round judges it anew.
     if (isStillDue && !signal.aborted) await send(letter, { to, address, mail, contactId }, signal)

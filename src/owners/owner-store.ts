@@ -24,6 +24,8 @@ export interface Letter {
   readonly about: readonly { readonly alertKey: string; readonly episode: string }[]
   readonly decidedAt: number
   readonly attempts: number
+  /** When the last attempt began. */
+  readonly attemptedAt: number
   readonly nextAttemptAt: number
   /** Null: it has not arrived, as far as we know. */
   readonly sentAt: number | null

@@ -123,6 +123,7 @@ const steps: readonly string[] = [
     about TEXT NOT NULL,
     decided_at REAL NOT NULL,
     attempts INTEGER NOT NULL,
+    attempted_at REAL NOT NULL,
     next_attempt_at REAL NOT NULL,
     sent_at REAL,
     is_refused INTEGER NOT NULL

@@ -397,6 +397,27 @@ describe('staff', () => {
 })
 
 describe('a mail server that does not take it now', () => {
+  it('is no way to two mails: what was begun waits when another one has gone out meanwhile', async () => {
+    const home = await startNeighbourhood({ config: { escalateAfterMs: 30 * day } })
+    home.post = async () => ({ kind: 'retry', reason: 'busy', isServers: false })
+    home.breakDown(heatPump)
+    await home.pass(80 * minute)
+    const begun = home.sent[0]!.letterId
+    await home.outage('Daikin', true)
+    home.breakDown(inverter)
+    home.post = async () => ({ kind: 'ok' })
+    await home.pass(8 * day)
+    const other = home.sent.at(-1)!
+    expect(other.letterId).not.toBe(begun)
+    await home.outage('Daikin', false)
+    const { length } = home.sent
+    await home.pass(5 * day)
+    expect(home.sent).toHaveLength(length)
+    await home.pass(3 * day)
+    expect(home.sent.slice(length).map(({ letterId }) => letterId)).toEqual([begun])
+    expect(home.sent.at(-1)!.now - other.now).toBeGreaterThanOrEqual(7 * day)
+  })
+
   it('gets what is wrong by then, and what could not be told is no reason to send it again', async () => {
     const home = await startNeighbourhood({ config: { escalateAfterMs: 30 * day } })
     home.post = async () => ({ kind: 'retry', reason: 'busy', isServers: false })

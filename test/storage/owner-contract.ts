@@ -10,6 +10,7 @@ const letter: Letter = {
   about: [{ alertKey: 'connection/X\ndevice/u1/heat_pump/d1', episode: 'e1' }],
   decidedAt: 1_000.5,
   attempts: 1,
+  attemptedAt: 1_500,
   nextAttemptAt: 2_000,
   sentAt: null,
   isRefused: false,
