@@ -97,6 +97,7 @@ const api = createAlertingApi({
     now: () => clock.now(),
     readDevice: nobody,
     readUser: nobody,
+    ownerOutlook: () => null,
   },
   reload: async () => ({ ok: true }),
   version: 'bench',

@@ -31,6 +31,7 @@ import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
 import { isSameValue } from './same-value.ts'
+import { openSelfService } from './self-service.ts'
 import { openSqlite } from './storage/sqlite.ts'
 import { createTelemetry } from './telemetry.ts'
 
@@ -173,6 +174,18 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       events: telemetry.monitor,
     })
 
+    const selfService = await openSelfService({
+      ...{ config, rules, book, alerting, client, clock },
+      store: storage,
+      async recheck(device, signal) {
+        const read = await readDevice(device, signal)
+        await monitor.take(device, read, signal)
+        return read
+      },
+      linkFor: async (alert, purpose) => (await links.urlOf(alert, purpose))?.url ?? null,
+      events: telemetry.owners,
+    })
+
     metrics.setRules(alertsOf(rules))
     metrics.setIntegrations(integrations.all())
     metrics.configLoaded({ successful: true, at: clock.now() })
@@ -181,6 +194,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       delivery: () => dispatcher.status(),
       silences: () => countSilences(alerting.silences, clock.now()),
       acknowledgements: () => alerting.acknowledgements.size(),
+      ownerContacts: selfService.contactCounts,
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
     })
@@ -219,6 +233,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       await alerting.reconfigure(next.config, updated)
       links.reconfigure(next.config.links)
       evaluator.reload(next.rules)
+      selfService.reconfigure(next)
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
         logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')
@@ -271,6 +286,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         now: () => clock.now(),
         readDevice,
         readUser,
+        ownerOutlook: selfService.explain,
       },
       reload: reloadAnew,
       version: deps.version,
@@ -281,7 +297,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     function pagesOfLinks(): readonly RouteModule[] {
       const { publicUrl } = config.http
       if (publicUrl === null || links.desk === null) return []
-      return [linkPages({ desk: links.desk, owners: null, publicUrl, clock, logger })]
+      return [linkPages({ desk: links.desk, owners: selfService.desk, publicUrl, clock, logger })]
     }
 
     async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
@@ -330,6 +346,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         }),
         watchService(signal),
         dispatcher.run(signal),
+        selfService.run(signal, () => firstWalkEnded),
         clock.sleep(longestHoldMs, signal).then(dispatcher.enable, () => {}),
       ])
     }
@@ -377,6 +394,7 @@ const builtInAlerts = {
   AlertLimitReached: 'warning',
   MassChange: 'critical',
   SilenceEnding: 'info',
+  OwnerDidNothing: 'warning',
 }
 
 function countSilences(silences: SilenceBook, at: number) {

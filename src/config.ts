@@ -12,6 +12,7 @@ import { type AccessConfig, checkAccess, resolveAccess } from './config/access-s
 import { type AlertingConfig, checkAlerting, checkReceiverName, resolveAlerting } from './config/alerting.ts'
 import { type HostPort, withoutTrailingSlash } from './config/fields.ts'
 import { checkLinks, type LinksConfig, resolveLinks } from './config/links-schema.ts'
+import { checkOwners } from './config/owner-schema.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
 import { expandVariables, readFailure, readNamedFiles } from './config/sources.ts'
 import type { CheckContext, Report } from './config/unchecked.ts'
@@ -196,6 +197,7 @@ export async function parseConfig(source: {
   checkAccess(valueAt(value, ['http', 'access']), ['http', 'access'], context)
   checkAlerting(valueAt(value, ['alerting']), ['alerting'], context)
   checkFallback(value, context)
+  checkOwners(value, report)
   const ruleFiles = await findRuleFiles(valueAt(value, ['rules']), {
     folder,
     glob: source.glob ?? globFiles,

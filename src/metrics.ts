@@ -22,6 +22,7 @@ import {
   type DeviceCount,
   withFewManufacturers,
 } from './metric-series.ts'
+import { createOwnerMetrics, type OwnerMetrics, type OwnerSources } from './owner-metrics.ts'
 
 export type WalkOutcome = 'complete' | 'partial' | 'failed' | 'stopped'
 /** `endedAt`: ms since 1970. */
@@ -42,13 +43,13 @@ export interface Rendering {
 }
 
 /** What is asked for at each scrape, since its owner knows it best at any moment. */
-export interface MetricSources extends DeliverySources {
+export interface MetricSources extends DeliverySources, OwnerSources {
   /** Requests a second that the client allows itself at present. */
   readonly partnerRateLimit?: () => number
   readonly partnerCircuitOpen?: () => boolean
 }
 
-export interface Metrics extends DeliveryMetrics, LinkMetrics {
+export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
   /** Everything, in the text format that Prometheus reads. */
   render(): Promise<Rendering>
   /** Our own metrics without those of the process: what promtool must find no fault with. */
@@ -253,6 +254,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   )
   for (const reason of refusalReasons) denials.add([reason], 0)
   const links = createLinkMetrics({ counter })
+  const owners = createOwnerMetrics({ gauge, counter }, () => sources)
 
   // ---- the service
 
@@ -289,6 +291,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   return {
     ...delivery,
     ...links,
+    ...owners,
     render: async () => ({ contentType: all.contentType, body: await all.metrics() }),
     renderOwn: () => registry.metrics(),
     watch: (more) => {

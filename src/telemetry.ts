@@ -17,6 +17,7 @@ import type { MonitorEvents, WalkOutcome } from './monitor.ts'
 import type { DispatcherEvents } from './notify/dispatcher.ts'
 import type { Integration } from './notify/notification.ts'
 import type { TemplateFailure } from './notify/template-parts.ts'
+import type { CorrespondenceEvents } from './owners/correspondence.ts'
 import type { RequestEvent } from './partner/transport.ts'
 import type { Unread } from './poller/walk.ts'
 import { StorageError } from './storage/storage.ts'
@@ -43,6 +44,7 @@ export interface Telemetry {
   readonly links: LinkEvents
   /** One line of what would be an audit trail. */
   recorded(entry: AuditEntry): Promise<void>
+  readonly owners: CorrespondenceEvents
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
@@ -241,6 +243,31 @@ export function createTelemetry({
         logger.warn(fields, 'Notification given up: its receiver or its group is gone')
       },
       onStorageError: storageFailed,
+    },
+    owners: {
+      onSent({ id, receiver, about, attempts }) {
+        metrics.ownerMail('sent')
+        logger.info({ letter: id, receiver, alerts: about.length, attempts }, 'Owner was written to')
+      },
+      onFailure({ id, receiver, attempts }, { reason, isFinal }) {
+        metrics.ownerMail(isFinal ? 'failed' : 'retry')
+        const fields = { letter: id, receiver, reason, attempts }
+        if (isFinal) logger.error(fields, 'Mail to an owner was refused for good: staff is told')
+        else logger.warn(fields, 'Mail to an owner failed: tried again later')
+      },
+      onSkipped({ labels, subject }, reason) {
+        metrics.ownerMail(`skipped_${reason}`)
+        logger.debug(
+          { alertname: labels['alertname'], subject, reason },
+          'Owner is not written to at present',
+        )
+      },
+      onHandedOver({ labels, subject }, reason) {
+        metrics.ownerHandedOver(reason)
+        logger.info({ alertname: labels['alertname'], subject, reason }, 'Staff takes over from an owner')
+      },
+      onStorageError: storageFailed,
+      onFault: (error) => logger.error({ error }, 'An owner could not be written to: tried again later'),
     },
     storageFailed,
     unreadableSilence: (id, error) =>

@@ -107,7 +107,9 @@ describe('a good configuration', () => {
           groupIntervalMs: 300_000,
           repeatIntervalMs: 4 * 3_600_000,
         },
-        receivers: [{ name: 'r', slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [] }],
+        receivers: [
+          { name: 'r', slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [], owner: [] },
+        ],
         resolveTimeoutMs: 300_000,
       },
       silences: { maxDurationMs: 90 * 86_400_000, remindBeforeMs: 3_600_000, tellWhenEnded: true },

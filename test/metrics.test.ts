@@ -51,6 +51,9 @@ const names = [
   'fleet_notifications_suppressed_total',
   'fleet_notifications_total',
   'fleet_odd_fields_total',
+  'fleet_owner_contacts',
+  'fleet_owner_handovers_total',
+  'fleet_owner_mails_total',
   'fleet_partner_circuit_open',
   'fleet_partner_request_duration_seconds',
   'fleet_partner_request_rate_limit',
@@ -86,6 +89,7 @@ function fill(metrics: Metrics): void {
     delivery: () => ({ queued: 3, oldestAt: now - 90_000, toldEntries: 4, groups: 2 }),
     silences: () => ({ pending: 1, active: 2, expired: 3 }),
     acknowledgements: () => 5,
+    ownerContacts: () => ({ subscribed: 7, unsubscribed: 1 }),
     partnerRateLimit: () => 50,
     partnerCircuitOpen: () => false,
   })

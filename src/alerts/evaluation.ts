@@ -11,7 +11,7 @@ import { createFleetCounts, type FleetCounts, type FleetGroup, fleetGroup } from
 import type { Decision, DeviceRule, FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
 import type { AffectedParty, Alert, Labels, Subject } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
-import { createBuiltInAlerts, deviceNoDataId } from './built-in-alerts.ts'
+import { createBuiltInAlerts } from './built-in-alerts.ts'
 import { fingerprint } from './fingerprint.ts'
 import { affectedParty, deviceLabels, fleetLabels, nobody, userLabels } from './labels.ts'
 import { birthOf, type RuleTiming } from './lifecycle.ts'
@@ -223,7 +223,7 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
   /** Of rules that are no longer for this type of device, or, after a reload during a walk, no longer at all. */
   function endInapplicable(active: readonly Alert[], applying: readonly DeviceRule[], at: number): void {
     for (const { key, ruleId } of active) {
-      const applies = ruleId === deviceNoDataId || applying.some((rule) => rule.id === ruleId)
+      const applies = isBuiltIn(ruleId) || applying.some((rule) => rule.id === ruleId)
       if (!applies) book.end(key, at, ruleById.has(ruleId) ? 'rule_changed' : 'rule_removed')
     }
   }
@@ -237,8 +237,8 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
   }
 
   function withoutReading(alert: Alert, at: number, verdict: Verdict | 'deleted'): void {
-    // It is about other alerts: it goes on as long as these do, see aboutUnseenDevices.
-    if (alert.ruleId === deviceNoDataId && verdict !== 'deleted') return
+    // It is about other alerts: it goes on as long as these do, see who raises it.
+    if (isBuiltIn(alert.ruleId) && verdict !== 'deleted') return
     book.evaluate({
       ruleId: alert.ruleId,
       subject: alert.subject,

@@ -128,6 +128,38 @@ const steps: readonly string[] = [
     revoked_at REAL
   ) STRICT;
   `,
+  `
+  CREATE TABLE owner_key (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    digest_key TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE owner_contact (
+    id TEXT NOT NULL PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    last_written_at REAL NOT NULL,
+    unsubscribed_at REAL
+  ) STRICT;
+
+  CREATE TABLE owner_letter (
+    id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    about TEXT NOT NULL,
+    decided_at REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    attempted_at REAL NOT NULL,
+    next_attempt_at REAL NOT NULL,
+    sent_at REAL,
+    is_refused INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE owner_outage (
+    key TEXT NOT NULL PRIMARY KEY,
+    labels TEXT NOT NULL,
+    ended_at REAL NOT NULL
+  ) STRICT;
+  `,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

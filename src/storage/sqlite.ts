@@ -16,6 +16,7 @@ import type { LinkRecord } from '../links/link-store.ts'
 import type { Logger } from '../logger.ts'
 import { openFile, storageError } from './sqlite-file.ts'
 import { linkEpisodeOf, linkStatements, linkValues, readLink } from './sqlite-links.ts'
+import { ownerTables } from './sqlite-owners.ts'
 import type { Row } from './sqlite-rows.ts'
 import {
   acknowledgementValues,
@@ -76,6 +77,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const silence = silenceStatements(db)
   const link = linkStatements(db)
   const walk = walkStatements(db)
+  const owners = ownerTables(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -213,6 +215,35 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
         await inSlices(deletedEpisodes, (episode) => link.removeLink.run(episode))
         await inSlices(upserts, (one) => link.upsertLink.run(...linkValues(one)))
       }),
+    loadLetters: () => call('load letters', () => owners.letters()),
+
+    loadEndedOutages: () => call('load outages that ended', () => owners.outages()),
+
+    async ownerKey(fresh) {
+      let key = fresh
+      await write('make a key', () => {
+        key = owners.key(fresh)
+      })
+      return key
+    },
+
+    contactByDigest: (digest) => call('find a contact', () => owners.contactByDigest(digest)),
+
+    contactById: (id) => call('find a contact', () => owners.contactById(id)),
+
+    countContacts: () => call('count contacts', () => owners.counts()),
+
+    saveOwners: (changes) => write('save what owners were told', () => owners.save(changes)),
+
+    async saveUnsubscribed(id, at) {
+      let isKnown = false
+      await write('save the end of mail', () => {
+        isKnown = owners.unsubscribe(id, at)
+      })
+      return isKnown
+    },
+
+    pruneContacts: (before) => write('prune contacts', () => owners.prune(before)),
 
     loadWalkState: () =>
       call('load the last walk', () => {

@@ -7,13 +7,14 @@ import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
 import type { LinkStore } from '../links/link-store.ts'
 import type { NotifyStore } from '../notify/store.ts'
+import type { OwnerStore } from '../owners/owner-store.ts'
 
 /**
  * An open database. Every call is one transaction: all of it or nothing is kept, also when the
  * process is killed half-way. Calls run one after the other in the order in which they were made. They
  * reject with a StorageError; after that the next call may well succeed.
  */
-export interface Storage extends AlertStore, LinkStore, NotifyStore, SilenceStore, WalkStore {
+export interface Storage extends AlertStore, LinkStore, NotifyStore, OwnerStore, SilenceStore, WalkStore {
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */

@@ -11,6 +11,7 @@ import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
+import { describeOwnerStore } from './owner-contract.ts'
 
 export interface TestDatabase {
   /** Opens the database, the same each time, which is empty at first. */
@@ -549,6 +550,8 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         expect(await storage.loadAcknowledgements()).toEqual([acknowledgement])
       })
     })
+
+    describeOwnerStore({ store: () => storage, reopen })
 
     it('keeps the last walk, and only that one', async () => {
       await storage.saveWalkState({ ...walkState, failedInARow: 0 })
