@@ -44,6 +44,10 @@ export interface Config {
   readonly flapping: FlappingConfig | null
   /** Null: it is not looked for. */
   readonly massChange: MassChangeConfig | null
+  readonly audit: AuditConfig
+  readonly privacy: PrivacyConfig
+  /** Null: nobody writes it. */
+  readonly partnerLog: PartnerLogConfig | null
   /** The name of the receiver that is told what another one cannot take; null: nobody is. */
   readonly fallbackReceiver: string | null
 }
@@ -79,6 +83,23 @@ export interface MassChangeConfig {
   readonly minimum: number
   /** How long it is held back. */
   readonly holdMs: number
+}
+
+export interface AuditConfig {
+  /** Older records go. */
+  readonly keepMs: number
+}
+
+export interface PrivacyConfig {
+  /** After their end. */
+  readonly resolvedAlertsMs: number
+}
+
+export interface PartnerLogConfig {
+  readonly path: string
+  readonly maximumBytes: number
+  /** The one that is written included. */
+  readonly files: number
 }
 
 export interface PartnerConfig {
@@ -297,7 +318,7 @@ function resolveConfig(
   ruleFiles: readonly string[],
 ): Config {
   const { partner, poll, storage, http, heartbeat } = parsed
-  const { silences, acknowledgements, flapping, mass_change: mass } = parsed
+  const { silences, acknowledgements, flapping, mass_change: mass, partner_log: callLog } = parsed
   return {
     file,
     partner: {
@@ -331,6 +352,12 @@ function resolveConfig(
     flapping:
       flapping === false ? null : { windowMs: flapping.window, high: flapping.high, low: flapping.low },
     massChange: mass === false ? null : { share: mass.share, minimum: mass.minimum, holdMs: mass.hold },
+    audit: { keepMs: parsed.audit.keep },
+    privacy: { resolvedAlertsMs: parsed.privacy.resolved_alerts },
+    partnerLog:
+      callLog === false
+        ? null
+        : { path: resolve(folder, callLog.file), maximumBytes: callLog.max_size, files: callLog.files },
     fallbackReceiver: parsed.notifications.fallback_receiver ?? null,
   }
 }

@@ -82,6 +82,9 @@ export interface Metrics extends DeliveryMetrics {
   ruleFailed(alertname: string, count?: number): void
   ruleUnknown(alertname: string, reason: UnknownReason, count?: number): void
 
+  auditRecorded(result: (typeof auditResults)[number]): void
+  auditFailed(): void
+  partnerLogDropped(lines: number): void
   storageFailed(kind: string): void
   /** The database was damaged at the start and began empty. */
   storageRecovered(): void
@@ -100,6 +103,7 @@ export interface MetricsOptions {
 const mostAlertSeries = 500
 
 const walkOutcomes = ['complete', 'partial', 'failed', 'skipped', 'stopped'] as const
+const auditResults = ['begun', 'ok', 'denied', 'failed'] as const
 const alertStates = ['pending', 'firing', 'recovering', 'resolved'] as const
 // An object, so that the compiler sees when one is missing.
 const unreadReasons = {
@@ -244,6 +248,20 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let recovered = 0
   let configSuccessful = 0
   let configLoadedAt: number | null = null
+  const auditRecords = counter('fleet_audit_records_total', 'Records added to the audit trail.', ['result'])
+  for (const result of auditResults) auditRecords.add([result], 0)
+  const auditFailures = counter(
+    'fleet_audit_failures_total',
+    'Records that could not be added to the audit trail: what they are about was not done.',
+    [],
+  )
+  auditFailures.add([], 0)
+  const partnerLogDropped = counter(
+    'fleet_partner_log_dropped_total',
+    'Lines of the log of requests to the Partner API that were lost.',
+    [],
+  )
+  partnerLogDropped.add([], 0)
   const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
   for (const kind of ['full', 'io']) storageErrors.add([kind], 0)
   number(
@@ -325,6 +343,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ruleFailed: (alertname, count = 1) => ruleFailures.add([alertname], count),
     ruleUnknown: (alertname, reason, count = 1) => ruleUnknowns.add([alertname, reason], count),
 
+    auditRecorded: (result) => auditRecords.add([result], 1),
+    auditFailed: () => auditFailures.add([], 1),
+    partnerLogDropped: (lines) => partnerLogDropped.add([], lines),
     storageFailed: (kind) => storageErrors.add([kind], 1),
     storageRecovered: () => {
       recovered = 1

@@ -3,6 +3,8 @@
 
 import { isFiring } from './alerts/alert.ts'
 import type { Transition } from './alerts/alert-book.ts'
+import type { AuditEvents } from './backoffice/audit-trail.ts'
+import { formatHead } from './backoffice/audit-verification.ts'
 import type { UserReading } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
 import type { Walk } from './fleet/walk.ts'
@@ -13,6 +15,7 @@ import type { MonitorEvents, WalkOutcome } from './monitor.ts'
 import type { DispatcherEvents } from './notify/dispatcher.ts'
 import type { Integration } from './notify/notification.ts'
 import type { TemplateFailure } from './notify/template-parts.ts'
+import type { CallLogEvents } from './partner/call-log.ts'
 import type { RequestEvent } from './partner/transport.ts'
 import type { Unread } from './poller/walk.ts'
 import { StorageError } from './storage/storage.ts'
@@ -20,6 +23,8 @@ import { StorageError } from './storage/storage.ts'
 export interface Telemetry {
   readonly monitor: MonitorEvents
   readonly dispatcher: DispatcherEvents
+  readonly audit: AuditEvents
+  readonly callLog: CallLogEvents
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
@@ -164,6 +169,22 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
         logger.warn(fields, 'Notification given up: its receiver or its group is gone')
       },
       onStorageError: storageFailed,
+    },
+    audit: {
+      onRecord({ action, result, actor, seq, hash }) {
+        metrics.auditRecorded(result)
+        // What `audit verify --expect` takes: the log is the copy that whoever changes the database cannot change.
+        logger.info({ action, result, actor, head: formatHead({ seq, hash }) }, 'Audit record')
+      },
+      onFailure(action, error) {
+        metrics.auditFailed()
+        logger.error({ action, error }, 'Could not be recorded in the audit trail')
+      },
+    },
+    callLog: {
+      onDropped: (lines) => metrics.partnerLogDropped(lines),
+      onFailure: (error) =>
+        logger.error({ error }, 'The log of requests cannot be written: lines are lost until it can'),
     },
     storageFailed,
     unreadableSilence: (id, error) =>

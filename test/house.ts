@@ -41,7 +41,7 @@ export const layers: readonly (readonly string[])[] = [
   ['owners/'],
   ['backoffice/'],
   ['storage/'],
-  ['alerting.ts', 'explain.ts', 'heartbeat.ts', 'monitor.ts', 'telemetry.ts'],
+  ['alerting.ts', 'explain.ts', 'forgetting-parts.ts', 'heartbeat.ts', 'monitor.ts', 'telemetry.ts'],
   ['http/'],
   ['alerting-api.ts', 'app.ts'],
   ['simulator/'],
