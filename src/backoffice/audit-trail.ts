@@ -238,7 +238,7 @@ export async function verifyTrail(
 }
 
 /** In slices, so that a long trail is never whole in memory. */
-async function* allRecords(store: AuditReader): AsyncGenerator<AuditRecord> {
+export async function* allRecords(store: AuditReader): AsyncGenerator<AuditRecord> {
   for (let after = 0; ; ) {
     const slice = await store.loadAuditRecords(after, sliceRecords)
     yield* slice

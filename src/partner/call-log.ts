@@ -56,7 +56,10 @@ export function openCallLog({ path, maximumBytes, files, clock, events }: CallLo
 
   function add(event: RequestEvent): void {
     const line = callLine(event, clock.now())
-    if (waitingCharacters + line.length > mostWaitingCharacters) return events.onDropped(1)
+    if (waitingCharacters + line.length > mostWaitingCharacters) {
+      events.onDropped(1)
+      return
+    }
     waiting.push(line)
     waitingCharacters += line.length
     if (waitingCharacters >= flushCharacters) wake?.()
