@@ -5,7 +5,7 @@
 //   names them, in one transaction → what was deleted leaves no bytes behind
 //
 // It may be repeated: a part that failed is reported, nothing is half done within a part, and the next
-// call does the rest. The trail keeps SHA-256(salt + id) with its salt: who knows the id can prove that it
+// call does the rest. What was known of the person, some of which is erased by then, is kept in memory for that. The trail keeps SHA-256(salt + id) with its salt: who knows the id can prove that it
 // was forgotten, and nobody can find the id from it, since a UUID cannot be guessed.
 //
 // Alerts that are forgotten end silently. A user who still exists at the partner is read again by the
@@ -16,7 +16,7 @@ import type { Actor } from '../actor.ts'
 import type { Alert } from '../alerts/alert.ts'
 import type { AuditRecord } from './audit-record.ts'
 import type { AuditTrail } from './audit-trail.ts'
-import { createPerson, mentions, type Person } from './person.ts'
+import { createPerson, mentions, type Person, type PersonFacts } from './person.ts'
 
 /** A part of the service that holds something of people. */
 export interface ForgettingPart {
@@ -76,12 +76,14 @@ const auditPart = 'audit records'
 export function createForgetting(options: ForgettingOptions): Forgetting {
   const { trail, parts, removeTraces } = options
   let last: Promise<unknown> = Promise.resolve()
+  /** By user id, what was known of those who are forgotten in part. */
+  const unfinished = new Map<string, PersonFacts>()
 
   async function look(userId: string, signal: AbortSignal) {
     const partner = await options.askPartner(userId, signal)
     const alerts = [...options.alerts()].filter(({ subject }) => isOf(subject, userId))
+    const before = unfinished.get(userId)
     const known = {
-      userId,
       deviceIds: [...partner.deviceIds, ...alerts.flatMap(({ subject }) => deviceOf(subject))],
       names: [partner.name, ...alerts.map(({ affected }) => affected.name)].filter(isText),
       emails: [partner.email, ...alerts.map(({ affected }) => affected.email)].filter(isText),
@@ -91,13 +93,20 @@ export function createForgetting(options: ForgettingOptions): Forgetting {
       fingerprints: alerts.map(({ fingerprint }) => fingerprint),
     }
     // The trail knows devices whose alerts ended long ago.
-    const deviceIds = new Set(known.deviceIds)
+    const deviceIds = new Set([...known.deviceIds, ...(before?.deviceIds ?? [])])
     for await (const { about } of trail.records({ matches: isAbout(userId) })) {
       const { user, device } = about?.target ?? {}
       if (user === userId && device !== undefined) deviceIds.add(device)
     }
-    const person = createPerson({ ...known, deviceIds })
-    return { person, partner: partner.state }
+    const facts: PersonFacts = {
+      userId,
+      deviceIds: [...deviceIds],
+      names: [...known.names, ...(before?.names ?? [])],
+      emails: [...known.emails, ...(before?.emails ?? [])],
+      externalIds: [...known.externalIds, ...(before?.externalIds ?? [])],
+      fingerprints: [...known.fingerprints, ...(before?.fingerprints ?? [])],
+    }
+    return { facts, person: createPerson(facts), partner: partner.state }
   }
 
   async function recordsOf(person: Person): Promise<number[]> {
@@ -125,7 +134,7 @@ export function createForgetting(options: ForgettingOptions): Forgetting {
     const salt = randomBytes(16).toString('hex')
     const userDigest = `${salt}:${digest('sha256', salt + userId)}`
     const entry = { actor, action: 'user.forget', target: { user_digest: userDigest } }
-    const { person, partner } = await look(userId, signal)
+    const { facts, person, partner } = await look(userId, signal)
     await trail.record({ ...entry, result: 'begun', detail: {} })
     const done: { name: string; count: number }[] = []
     const failures: unknown[] = []
@@ -147,7 +156,9 @@ export function createForgetting(options: ForgettingOptions): Forgetting {
     } catch (error) {
       failures.push(error)
     }
+    unfinished.delete(userId)
     if (failures.length > 0) {
+      unfinished.set(userId, facts)
       await trail.record({ ...entry, result: 'failed', detail: {} }).catch(() => undefined)
       throw new ForgettingError('not all of it could be erased: ask again when the cause is mended', {
         cause: failures.length === 1 ? failures[0] : new AggregateError(failures),

@@ -4,13 +4,13 @@
 
 export interface PersonFacts {
   readonly userId: string
-  readonly deviceIds: Iterable<string>
+  readonly deviceIds: readonly string[]
   /** First and last name. */
-  readonly names: Iterable<string>
-  readonly emails: Iterable<string>
-  readonly externalIds: Iterable<string>
+  readonly names: readonly string[]
+  readonly emails: readonly string[]
+  readonly externalIds: readonly string[]
   /** Fingerprints of the alerts about the person. */
-  readonly fingerprints: Iterable<string>
+  readonly fingerprints: readonly string[]
 }
 
 export interface Person {
@@ -29,8 +29,8 @@ const shortestName = 5
 
 export function createPerson(facts: PersonFacts): Person {
   const deviceIds = new Set(facts.deviceIds)
-  const externalIds = new Set([...facts.externalIds].filter((id) => id !== ''))
-  const names = [...facts.names].filter((name) => name.length >= shortestName && /\s/.test(name))
+  const externalIds = new Set(facts.externalIds.filter((id) => id !== ''))
+  const names = facts.names.filter((name) => name.length >= shortestName && /\s/.test(name))
   const words = [facts.userId, ...deviceIds, ...facts.emails, ...names]
   const pattern = wordsPattern(words)
   const isIn = (text: string) => externalIds.has(text) || pattern.test(text)

@@ -184,6 +184,32 @@ describe.concurrent('the audit trail of the service', () => {
     expect(await run('list', '--url', url, '--from', 'monday')).toMatchObject({ code: 2 })
   })
 
+  it('lies beside a log of all requests, where that is asked for, which names nobody', async ({ expect }) => {
+    await using world = await startWorld({ factor: 60, config: { partner_log: { file: 'calls.jsonl' } } })
+    await using running = await world.startApp()
+    await withAlert(world, running)
+    await running.stop()
+    const log = await readFile(join(world.folder, 'calls.jsonl'), 'utf8')
+    const paths = log
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { method: string; path: string; status: number; attempt: number })
+      .map(({ method, path, status }) => `${method} ${path} ${status}`)
+    expect(new Set(paths)).toEqual(
+      new Set([
+        'POST /oauth2/token/ 200',
+        'GET /auth/me 200',
+        'GET /org/{org_id}/users 200',
+        ...['heat-pumps', 'electric-vehicles', 'inverters'].map(
+          (list) => `GET /org/{org_id}/users/{user_id}/${list} 200`,
+        ),
+      ]),
+    )
+    const { fleet } = world
+    const ids = [fleet.organizationId, fleet.userId(0), world.device(0).id]
+    for (const id of ids) expect(log).not.toContain(id)
+  })
+
   it('is pruned by the service when its time is over, and stays whole', async ({ expect }) => {
     // A day in half a minute.
     await using world = await startWorld({ factor: 6_000, config: { audit: { keep: '1d' } } })
