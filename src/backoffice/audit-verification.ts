@@ -109,13 +109,11 @@ export function createAuditCheck(expected: AuditHead | null = null): AuditCheck 
   }
 
   /** What a record says about earlier ones. */
-  function explain({ seq, action, result, about }: AuditRecord): void {
+  function explain({ action, result, about }: AuditRecord): void {
     if (result !== 'ok' || about === null) return
     if (action === 'user.forget') {
       const ranges = parseRanges(about.detail['erased_records']) ?? []
-      unexplained = unexplained.filter(
-        (one) => one >= seq || !ranges.some(({ from, to }) => from <= one && one <= to),
-      )
+      unexplained = unexplained.filter((one) => !ranges.some(({ from, to }) => from <= one && one <= to))
     }
     if (action === 'audit.prune' && missing !== null) {
       const { pruned_seq: prunedSeq, pruned_hash: prunedHash } = about.detail

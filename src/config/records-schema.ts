@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { parseDuration } from '../duration.ts'
-import { duration } from './fields.ts'
+import { duration, text } from './fields.ts'
 
 const day = 86_400_000
 
@@ -19,9 +19,10 @@ export const privacySchema = z.strictObject({
 })
 
 export const partnerLogSchema = z.strictObject({
-  file: z
-    .string()
-    .regex(/^[^\p{Cc}]*[^\p{Cc}/]$/u)
+  file: text({
+    expected: 'the path of a file',
+    holds: (path) => /^[^\p{Cc}]*[^\p{Cc}/]$/u.test(path),
+  })
     .default('data/partner-calls.jsonl')
     .describe('JSON lines, one for each request.'),
   max_size: size({ minimum: 1024 ** 2, maximum: 64 * 1024 ** 3 })

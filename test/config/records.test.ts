@@ -43,6 +43,7 @@ partner_log: {file: calls.jsonl, max_size: 2GiB, files: 1}`),
     ['privacy: {resolved_alerts: 5m}', 'expected a duration from 15m to 90d, got "5m"'],
     ['partner_log: {max_size: 10MB}', 'expected a size from 1MiB to 64GiB, such as 64MiB, got "10MB"'],
     ['partner_log: {max_size: 10KiB}', 'expected a size from 1MiB to 64GiB, such as 64MiB, got "10KiB"'],
+    ['partner_log: {file: data/}', 'expected the path of a file, got "data/"'],
     ['audit: {kept: 1d}', 'unknown key "kept"'],
   ])('is refused, with what is expected: %s', async (more, message) => {
     expect((await told(alerting, { more })).join('\n')).toContain(message)

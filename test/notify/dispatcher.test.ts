@@ -462,7 +462,8 @@ describe('a restart', () => {
       sent.push(describeMessage(notification))
       return sent.length === 1 ? new Promise(() => {}) : Promise.resolve({ kind: 'ok' })
     }
-    await begin([slack])
+    // The lane gives the message up after a while and would note that, too.
+    await begin([slack], { onStorageError: () => undefined })
     await set('A', true)
     await to('1:00')
     expect(sent).toEqual(['0:30 first notification A'])
@@ -752,7 +753,7 @@ describe('an alert that is forgotten', () => {
     await book.commit()
     const forgotten = {
       fingerprints: new Set([print(name)]),
-      isNamedIn: (groupKey: string) => groupKey.includes(`name="${name}"`),
+      isNamedIn: (groupKey: string) => groupKey.includes(`="${name}"`),
     }
     const expected = dispatcher.countForgotten(forgotten)
     const done = dispatcher.forget(forgotten)
@@ -794,11 +795,11 @@ describe('an alert that is forgotten', () => {
   it('leaves a group that somebody else is in as well', async () => {
     const slack = recorder('slack')
     await begin([slack], { route: { ...route, groupBy: ['shared'] } })
-    await set('A', true, { shared: 'name="A"' })
-    await set('B', true, { shared: 'name="A"' })
+    await set('A', true, { shared: 'A' })
+    await set('B', true, { shared: 'A' })
     await to('1:00')
     await forget('A')
-    await set('B', false, { shared: 'name="A"' })
+    await set('B', false, { shared: 'A' })
     await to('20:00')
     expect(slack.messages).toEqual(['0:30 first notification AB', '5:30 all resolved -B'])
   })
