@@ -2,6 +2,7 @@
 // pushes its release, and they are released last in, first out, once.
 
 import { randomUUID } from 'node:crypto'
+import type { Actor } from './actor.ts'
 import { openAlerting } from './alerting.ts'
 import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
@@ -9,12 +10,16 @@ import { openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
+import { AuditError, openAuditTrail, serviceActor } from './backoffice/audit-trail.ts'
+import { createForgetting } from './backoffice/forgetting.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
+import { alertingParts, partnerFacts } from './forgetting-parts.ts'
 import { sendHeartbeat } from './heartbeat.ts'
 import { createAccess } from './http/access.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
+import { auditApi } from './http/audit-api.ts'
 import { linkPages } from './http/link-pages.ts'
 import { type RouteModule, startHttpServer } from './http/server.ts'
 import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
@@ -23,6 +28,7 @@ import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
 import type { DeliveryStatus } from './notify/dispatcher.ts'
 import { createIntegrationSet } from './notify/receivers/registry.ts'
+import { openCallLog } from './partner/call-log.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
 import { createTransport } from './partner/transport.ts'
@@ -64,7 +70,7 @@ export interface App {
   alerts(): Iterable<Alert>
   readonly links: DurableLinks
   /** Reads configuration and rules anew. With problems, what ran before goes on; they are logged. */
-  reload(): Promise<ReloadOutcome>
+  reload(actor: Actor): Promise<ReloadOutcome>
   /** Gives everything back; to be called also when `run` was not. */
   close(): Promise<void>
 }
@@ -74,8 +80,18 @@ const usersPerSocket = 2
 // After a start, messages wait for the first walk, but not for one that takes hours.
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
+const pruneEveryMs = 3_600_000
 // What is taken up at the start only: sockets, schedules and files that are open.
-const needRestart = ['partner', 'poll', 'storage', 'http', 'heartbeat', 'log', 'flapping'] as const
+const needRestart = [
+  'partner',
+  'poll',
+  'storage',
+  'http',
+  'heartbeat',
+  'log',
+  'flapping',
+  'partnerLog',
+] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -93,11 +109,21 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       logger.error(storage.recovered, 'The database was damaged and moved aside: this one begins empty')
     }
 
+    const trail = await openAuditTrail(storage, { clock, events: telemetry.audit })
+
+    const callLog =
+      config.partnerLog === null
+        ? null
+        : openCallLog({ ...config.partnerLog, clock, events: telemetry.callLog })
+    if (callLog !== null) releases.defer(() => callLog.close())
     const transport = createTransport({
       ...config.partner,
       clock,
       credentials: credentialsOf(config.partner.credentials),
-      onRequest: telemetry.request,
+      onRequest(event) {
+        telemetry.request(event)
+        callLog?.add(event)
+      },
     })
     releases.defer(() => transport.close())
     const client = createPartnerClient({
@@ -109,7 +135,11 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     const lastState = await storage.loadWalkState()
     const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
-    const book = await openAlertBook(storage, { downMs, flapping: config.flapping })
+    const book = await openAlertBook(storage, {
+      downMs,
+      flapping: config.flapping,
+      retentionMs: () => current.config.privacy.resolvedAlertsMs,
+    })
     book.subscribe(telemetry.transitions)
     const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
       readWatchedDevice({ ...device, client, signal })
@@ -117,7 +147,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const links = await openDurableLinks({
       ...{ config, client, store: storage, book, clock, readDevice },
       evaluate: (device, read, signal) => monitor.take(device, read, signal),
-      record: telemetry.recorded,
+      record: trail.record,
       events: telemetry.links,
     })
     releases.defer(() => links.close())
@@ -183,6 +213,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         return read
       },
       linkFor: async (alert, purpose) => (await links.urlOf(alert, purpose))?.url ?? null,
+      record: trail.record,
       events: telemetry.owners,
     })
 
@@ -220,8 +251,20 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         // Before a walk has read the fleet nobody knows what a silence still matches.
         if (firstWalkEnded) await alerting.tend(clock.now()).catch(telemetry.storageFailed)
         await links.tend(clock.now()).catch(telemetry.storageFailed)
+        await pruneTrail()
         metrics.setAlerts(book.all())
       }
+    }
+
+    let nextPruneAt = Number.NEGATIVE_INFINITY
+
+    /** A slice at each tick, as long as there is more, and then again in an hour. */
+    async function pruneTrail(): Promise<void> {
+      const now = clock.now()
+      if (now < nextPruneAt && nextPruneAt - now <= pruneEveryMs) return
+      // What failed is told by the trail.
+      const isMore = await trail.prune(current.config.audit.keepMs).catch(() => false)
+      if (!isMore) nextPruneAt = now + pruneEveryMs
     }
 
     /** What is wrong with files was told before this. What is left to fail is the database: the next reload finishes it. */
@@ -236,7 +279,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       selfService.reconfigure(next)
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
-        logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')
+        logger.warn({ sections: unapplied.map(asWritten) }, 'Changed, and in effect only after a restart')
       }
       current = next
       metrics.setRules(alertsOf(next.rules))
@@ -248,10 +291,25 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     let lastReload: Promise<unknown> = Promise.resolve()
 
     /** One at a time: the last one to ask has the last word. */
-    function reloadAnew(): Promise<ReloadOutcome> {
-      const done = lastReload.then(readAndReload)
+    function reloadAnew(actor: Actor): Promise<ReloadOutcome> {
+      const done = lastReload.then(() => auditedReload(actor))
       lastReload = done
       return done
+    }
+
+    async function auditedReload(actor: Actor): Promise<ReloadOutcome> {
+      const before = current
+      const change = { actor, action: 'configuration.reload', target: {}, detail: {} }
+      const outcome = (ended: ReloadOutcome) =>
+        ended.ok
+          ? { detail: changesBetween(before, current) }
+          : { result: 'failed' as const, detail: { problems: ended.problems } }
+      try {
+        return await trail.audited({ ...change, outcome }, readAndReload)
+      } catch (error) {
+        if (!(error instanceof AuditError)) throw error
+        return { ok: false, problems: [error.message] }
+      }
     }
 
     async function readAndReload(): Promise<ReloadOutcome> {
@@ -269,7 +327,14 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       ...config.http,
       config: config.access,
       clock,
-      events: telemetry.access,
+      events: {
+        onRefused: telemetry.access.onRefused,
+        onDenied(actor, endpoint, reason) {
+          telemetry.access.onDenied(actor, endpoint, reason)
+          const detail = { endpoint: endpoint.name, needs: endpoint.needs, reason }
+          void trail.recordDenied({ actor, action: 'access.denied', target: {}, detail })
+        },
+      },
     })
 
     const closing = new AbortController()
@@ -277,6 +342,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const api = createAlertingApi({
       book,
       alerting,
+      trail,
       config: () => current.config,
       now: () => clock.now(),
       explaining: {
@@ -292,6 +358,33 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       version: deps.version,
       signal: closing.signal,
     })
+    const forgetting = createForgetting({
+      trail,
+      parts: [
+        ...alertingParts(book, alerting),
+        {
+          name: 'links',
+          count: ({ userId }) => links.book.countOf(userId),
+          forget: ({ userId }) => links.forget(userId),
+        },
+        {
+          name: 'mails to owners',
+          count: ({ userId }) => selfService.countOf(userId),
+          forget: ({ userId }) => selfService.forget(userId),
+        },
+      ],
+      alerts: () => book.all(),
+      askPartner: partnerFacts(client),
+      removeTraces: () => storage.removeTraces(),
+    })
+
+    /** The service comes up and ends also when that cannot be recorded, which is told by the trail. */
+    function recordService(action: 'service.start' | 'service.stop'): Promise<void> {
+      const detail = { version: deps.version }
+      return trail
+        .record({ actor: serviceActor(), action, result: 'ok', target: {}, detail })
+        .catch(() => undefined)
+    }
 
     /** Without a public address nobody is given a link. */
     function pagesOfLinks(): readonly RouteModule[] {
@@ -310,6 +403,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         routes: [
           apiV2({ api, clock, logger }),
           apiV1({ api, clock, logger }),
+          auditApi({ trail, forgetting, clock, logger, signal: closing.signal }),
           reloadRoute({ api, logger }),
           ...pagesOfLinks(),
         ],
@@ -323,6 +417,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       })
       releases.defer(() => server.close())
       telemetry.accessConfigured(current.config.access, clock.now())
+      await recordService('service.start')
       onListening?.(server.url)
       links.resume()
       await Promise.all([
@@ -348,7 +443,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         dispatcher.run(signal),
         selfService.run(signal, () => firstWalkEnded),
         clock.sleep(longestHoldMs, signal).then(dispatcher.enable, () => {}),
-      ])
+      ]).finally(() => recordService('service.stop'))
     }
 
     return {
@@ -365,6 +460,29 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     await releases.disposeAsync()
     throw error
   }
+}
+
+/** What a reload changed, by name: what stands there may be secret. */
+function changesBetween(
+  before: { readonly config: Config; readonly rules: RuleSet },
+  after: { readonly config: Config; readonly rules: RuleSet },
+) {
+  const sections = (Object.keys(after.config) as (keyof Config)[])
+    .filter((section) => !isSameValue(before.config[section], after.config[section]))
+    .map(asWritten)
+  const [old, present] = [before.rules, after.rules].map((rules) =>
+    alertsOf(rules).map(({ alertname }) => alertname),
+  )
+  return {
+    changed_sections: sections,
+    added_rules: present?.filter((name) => !old?.includes(name)),
+    removed_rules: old?.filter((name) => !present?.includes(name)),
+  }
+}
+
+/** As the configuration file has it. */
+function asWritten(section: keyof Config): string {
+  return section.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 function lastWalks(state: WalkState | null): { successAt: number | null; completeAt: number | null } {

@@ -53,6 +53,10 @@ export interface Config {
   readonly flapping: FlappingConfig | null
   /** Null: it is not looked for. */
   readonly massChange: MassChangeConfig | null
+  readonly audit: AuditConfig
+  readonly privacy: PrivacyConfig
+  /** Null: nobody writes it. */
+  readonly partnerLog: PartnerLogConfig | null
   /** The name of the receiver that is told what another one cannot take; null: nobody is. */
   readonly fallbackReceiver: string | null
 }
@@ -88,6 +92,23 @@ export interface MassChangeConfig {
   readonly minimum: number
   /** How long it is held back. */
   readonly holdMs: number
+}
+
+export interface AuditConfig {
+  /** Older records go. */
+  readonly keepMs: number
+}
+
+export interface PrivacyConfig {
+  /** After their end. */
+  readonly resolvedAlertsMs: number
+}
+
+export interface PartnerLogConfig {
+  readonly path: string
+  readonly maximumBytes: number
+  /** The one that is written included. */
+  readonly files: number
 }
 
 export interface PartnerConfig {
@@ -311,7 +332,7 @@ function resolveConfig(
   const { partner, poll, storage, http, heartbeat } = parsed
   const baseUrl = withoutTrailingSlash(partner.base_url)
   const publicUrl = http.public_url === undefined ? null : withoutTrailingSlash(http.public_url)
-  const { silences, acknowledgements, flapping, mass_change: mass } = parsed
+  const { silences, acknowledgements, flapping, mass_change: mass, partner_log: callLog } = parsed
   return {
     file,
     partner: {
@@ -344,6 +365,12 @@ function resolveConfig(
     flapping:
       flapping === false ? null : { windowMs: flapping.window, high: flapping.high, low: flapping.low },
     massChange: mass === false ? null : { share: mass.share, minimum: mass.minimum, holdMs: mass.hold },
+    audit: { keepMs: parsed.audit.keep },
+    privacy: { resolvedAlertsMs: parsed.privacy.resolved_alerts },
+    partnerLog:
+      callLog === false
+        ? null
+        : { path: resolve(folder, callLog.file), maximumBytes: callLog.max_size, files: callLog.files },
     fallbackReceiver: parsed.notifications.fallback_receiver ?? null,
   }
 }

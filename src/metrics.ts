@@ -88,6 +88,9 @@ export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
   /** A request was refused for want of permission, before it did anything. */
   accessDenied(reason: RefusalReason): void
 
+  auditRecorded(result: (typeof auditResults)[number]): void
+  auditFailed(): void
+  partnerLogDropped(lines: number): void
   storageFailed(kind: string): void
   /** The database was damaged at the start and began empty. */
   storageRecovered(): void
@@ -106,6 +109,7 @@ export interface MetricsOptions {
 const mostAlertSeries = 500
 
 const walkOutcomes = ['complete', 'partial', 'failed', 'skipped', 'stopped'] as const
+const auditResults = ['begun', 'ok', 'denied', 'failed'] as const
 const alertStates = ['pending', 'firing', 'recovering', 'resolved'] as const
 // An object, so that the compiler sees when one is missing.
 const unreadReasons = {
@@ -261,6 +265,20 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let recovered = 0
   let configSuccessful = 0
   let configLoadedAt: number | null = null
+  const auditRecords = counter('fleet_audit_records_total', 'Records added to the audit trail.', ['result'])
+  for (const result of auditResults) auditRecords.add([result], 0)
+  const auditFailures = counter(
+    'fleet_audit_failures_total',
+    'Records that could not be added to the audit trail: what they are about was not done.',
+    [],
+  )
+  auditFailures.add([], 0)
+  const partnerLogDropped = counter(
+    'fleet_partner_log_dropped_total',
+    'Lines of the log of requests to the Partner API that were lost.',
+    [],
+  )
+  partnerLogDropped.add([], 0)
   const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
   for (const kind of ['full', 'io']) storageErrors.add([kind], 0)
   number(
@@ -346,6 +364,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
     accessDenied: (reason) => denials.add([reason], 1),
 
+    auditRecorded: (result) => auditRecords.add([result], 1),
+    auditFailed: () => auditFailures.add([], 1),
+    partnerLogDropped: (lines) => partnerLogDropped.add([], lines),
     storageFailed: (kind) => storageErrors.add([kind], 1),
     storageRecovered: () => {
       recovered = 1

@@ -1,6 +1,7 @@
 // Mail to owners, put together from the configuration; what it does is in owners/.
 
 import { randomBytes, randomUUID } from 'node:crypto'
+import type { RecordAudit } from './actor.ts'
 import type { Alerting } from './alerting.ts'
 import type { AlertBook } from './alerts/alert-book.ts'
 import { createRaise } from './alerts/raise.ts'
@@ -44,6 +45,7 @@ export interface SelfServiceOptions {
   readonly client: Pick<PartnerClient, 'user'>
   readonly clock: Clock
   readonly linkFor: OwnerLinkFor
+  readonly record: RecordAudit
   readonly events: CorrespondenceEvents
 }
 
@@ -56,6 +58,7 @@ export async function openSelfService(options: SelfServiceOptions): Promise<Self
     store,
     signer: () => signer,
     now: () => clock.now(),
+    record: options.record,
     freshKey: randomBytes(32).toString('base64url'),
   })
   let allowed = allowedBy(options.rules)

@@ -1,9 +1,11 @@
 // What happens in the service, as log lines and metrics: one place, so that each event is logged
 // once and under one wording. It decides nothing.
 
-import type { Actor, AuditEntry, RefusalReason } from './actor.ts'
+import type { Actor, RefusalReason } from './actor.ts'
 import { isFiring } from './alerts/alert.ts'
 import type { Transition } from './alerts/alert-book.ts'
+import type { AuditEvents } from './backoffice/audit-trail.ts'
+import { formatHead } from './backoffice/audit-verification.ts'
 import type { Clock } from './clock.ts'
 import type { AccessConfig } from './config.ts'
 import type { UserReading } from './fleet/reading.ts'
@@ -18,6 +20,7 @@ import type { DispatcherEvents } from './notify/dispatcher.ts'
 import type { Integration } from './notify/notification.ts'
 import type { TemplateFailure } from './notify/template-parts.ts'
 import type { CorrespondenceEvents } from './owners/correspondence.ts'
+import type { CallLogEvents } from './partner/call-log.ts'
 import type { RequestEvent } from './partner/transport.ts'
 import type { Unread } from './poller/walk.ts'
 import { StorageError } from './storage/storage.ts'
@@ -42,9 +45,9 @@ export interface Telemetry {
   /** At the start and after a reload. */
   accessConfigured(config: AccessConfig | null, at: number): void
   readonly links: LinkEvents
-  /** One line of what would be an audit trail. */
-  recorded(entry: AuditEntry): Promise<void>
   readonly owners: CorrespondenceEvents
+  readonly audit: AuditEvents
+  readonly callLog: CallLogEvents
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
@@ -197,9 +200,6 @@ export function createTelemetry({
         logger.warn({ ...about }, 'Somebody pressed a link that has nothing to open'),
       onLinkFault: (error) => logger.error({ error }, 'A link was not followed to its end'),
     },
-    async recorded({ actor, action, result, target, detail }) {
-      logger.info({ actor, action, result, target, detail }, 'Changed')
-    },
     monitor: {
       onReading(reading: UserReading) {
         for (const { device } of reading.devices) devices.add(device)
@@ -268,6 +268,22 @@ export function createTelemetry({
       },
       onStorageError: storageFailed,
       onFault: (error) => logger.error({ error }, 'An owner could not be written to: tried again later'),
+    },
+    audit: {
+      onRecord({ action, result, actor, seq, hash }) {
+        metrics.auditRecorded(result)
+        // What `audit verify --expect` takes: the log is the copy that whoever changes the database cannot change.
+        logger.info({ action, result, actor, head: formatHead({ seq, hash }) }, 'Audit record')
+      },
+      onFailure(action, error) {
+        metrics.auditFailed()
+        logger.error({ action, error }, 'Could not be recorded in the audit trail')
+      },
+    },
+    callLog: {
+      onDropped: (lines) => metrics.partnerLogDropped(lines),
+      onFailure: (error) =>
+        logger.error({ error }, 'The log of requests cannot be written: lines are lost until it can'),
     },
     storageFailed,
     unreadableSilence: (id, error) =>

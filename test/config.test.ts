@@ -116,6 +116,9 @@ describe('a good configuration', () => {
       acknowledgements: { remindEveryMs: 86_400_000, maxDurationMs: 30 * 86_400_000 },
       flapping: { windowMs: 86_400_000, high: 6, low: 3 },
       massChange: { share: 0.05, minimum: 50, holdMs: 900_000 },
+      audit: { keepMs: 400 * 86_400_000 },
+      privacy: { resolvedAlertsMs: 900_000 },
+      partnerLog: null,
       fallbackReceiver: null,
     })
   })

@@ -43,7 +43,10 @@ export const layers: readonly (readonly string[])[] = [
   ['owners/'],
   ['backoffice/'],
   ['storage/'],
-  ['alerting.ts', 'explain.ts', 'heartbeat.ts', 'monitor.ts', 'self-service.ts', 'telemetry.ts'],
+  [
+    ...['alerting.ts', 'explain.ts', 'forgetting-parts.ts', 'heartbeat.ts', 'monitor.ts', 'self-service.ts'],
+    'telemetry.ts',
+  ],
   ['http/'],
   ['alerting-api.ts', 'app.ts'],
   ['simulator/'],

@@ -21,6 +21,7 @@ import {
   timeZone,
 } from './fields.ts'
 import { linksSchema } from './links-schema.ts'
+import { auditSchema, partnerLogSchema, privacySchema } from './records-schema.ts'
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
 
@@ -55,6 +56,12 @@ export function configSchema(files: NamedFiles) {
         .union([z.literal(false), massChangeSchema])
         .prefault({})
         .describe('When very many alerts at once are held back for a while; false: never.'),
+      audit: auditSchema.prefault({}).describe('The trail of who changed what.'),
+      privacy: privacySchema.prefault({}).describe('How long what concerns customers is kept.'),
+      partner_log: z
+        .union([z.literal(false), partnerLogSchema])
+        .prefault(false)
+        .describe('A log of every request to the Partner API; false: none.'),
       notifications: notificationsSchema.prefault({}).describe('What holds for all messages.'),
     })
     .register(refusedKeys, {

@@ -147,7 +147,7 @@ export function linkPages({ desk, owners, publicUrl, clock, logger }: LinkPagesO
       const form = await acceptForm(context, { ourHost, types: [formType, multipartType] })
       if (typeof form === 'string') return noticePage(context, form)
       if (form.get(oneClick.name) === oneClick.value) {
-        return (await desk.unsubscribe(token))
+        return (await desk.unsubscribe(token, context.get('actor')))
           ? unsubscribePage(context, 'done')
           : noticePage(context, 'not_found')
       }

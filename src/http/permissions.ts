@@ -40,6 +40,9 @@ const endpointRows = {
   'DELETE /api/v1/alerts/:fingerprint/acknowledgement': ['operator', 'takes that back'],
   'POST /api/v1/silences/preview': ['viewer', 'what a silence would match; changes nothing'],
   'GET /api/v1/explain/:id': ['viewer', "why something alerts or doesn't"],
+  'GET /api/v1/audit': ['admin', 'records of the audit trail; reading them is recorded'],
+  'GET /api/v1/audit/verify': ['admin', 'whether the trail is whole'],
+  'POST /api/v1/forget': ['admin', 'erases a customer from what is held, or says what that would erase'],
 
   'GET /api/v2/status': ['viewer', 'version and configuration of alerting, secrets masked'],
   'GET /api/v2/receivers': ['viewer', 'names of the receivers'],
@@ -83,6 +86,10 @@ const commandRows = {
   'silence add': ['POST /api/v1/silences/preview', 'POST /api/v2/silences'],
   'silence list': ['GET /api/v2/silences'],
   'silence expire': ['DELETE /api/v2/silence/:id'],
+  'audit list': ['GET /api/v1/audit'],
+  'audit export': ['GET /api/v1/audit'],
+  'audit verify': ['GET /api/v1/audit/verify'],
+  forget: ['POST /api/v1/forget'],
 } as const satisfies Record<string, readonly (keyof typeof endpointRows)[]>
 
 export interface CommandPermission {

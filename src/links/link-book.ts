@@ -39,6 +39,7 @@ export interface LinkBook {
   returnedAt(alert: Alert, at: number): number | null
   /** Its links lead nowhere from now on. False: there was none. */
   revoke(episode: string): Promise<boolean>
+  countOf(userId: string): number
   /** Erases what is kept about a user; the number of records. */
   forget(userId: string): Promise<number>
   /** Lets go of what cannot work any more; due every few seconds. */
@@ -216,6 +217,10 @@ export async function openLinkBook(store: LinkStore, options: LinkBookOptions): 
     return resolvedAt === null || at < resolvedAt + limits().revokeAfterMs
   }
 
+  function recordsOf(userId: string): readonly LinkRecord[] {
+    return [...byEpisode.values()].filter((record) => record.userId === userId)
+  }
+
   return {
     give,
     get: (episode) => byEpisode.get(episode),
@@ -267,9 +272,10 @@ export async function openLinkBook(store: LinkStore, options: LinkBookOptions): 
     },
     revoke: (episode) =>
       change(episode, (record) => (record.revokedAt === null ? { ...record, revokedAt: clock.now() } : null)),
+    countOf: (userId) => recordsOf(userId).length,
     forget: (userId) =>
       serially(async () => {
-        const theirs = [...byEpisode.values()].filter((record) => record.userId === userId)
+        const theirs = recordsOf(userId)
         if (theirs.length === 0) return 0
         await store.saveLinks({ upserts: [], deletedEpisodes: theirs.map(({ episode }) => episode) })
         for (const record of theirs) remove(record)

@@ -2,6 +2,7 @@
 // is who may change it, and the desk that answers the page behind an unsubscribe link.
 
 import { createHmac } from 'node:crypto'
+import type { RecordAudit } from '../actor.ts'
 import type { LinkSigner } from '../links/link-token.ts'
 import type { OwnerDesk } from '../links/owner-desk.ts'
 import type { Contact, ContactCounts, OwnerStore } from './owner-store.ts'
@@ -25,6 +26,7 @@ export interface ContactBookOptions {
   /** Of the present keys. Null: no links of ours are configured, so nobody is written to. */
   readonly signer: () => LinkSigner | null
   readonly now: () => number
+  readonly record: RecordAudit
   /** A long random text: the key for digests, unless the database has one. */
   readonly freshKey: string
 }
@@ -51,10 +53,13 @@ export async function openContactBook(options: ContactBookOptions): Promise<Cont
         const contact = await find(token)
         return contact === null ? null : { subscribed: contact.unsubscribedAt === null }
       },
-      async unsubscribe(token) {
+      async unsubscribe(token, actor) {
         const contact = await find(token)
         if (contact === null) return false
+        const entry = { actor, action: 'owner.unsubscribe', target: { contact: contact.id }, detail: {} }
+        await options.record({ ...entry, result: 'begun' })
         const isSaved = await store.saveUnsubscribed(contact.id, now())
+        await options.record({ ...entry, result: isSaved ? 'ok' : 'failed' })
         counts = await store.countContacts()
         return isSaved
       },

@@ -6,6 +6,7 @@
 // (a clock that runs faster than time makes some), where a STRICT table's INTEGER refuses 1.5.
 
 import type { DatabaseSync } from 'node:sqlite'
+import { auditSchema } from './audit-schema.ts'
 import { StorageError } from './storage.ts'
 
 const steps: readonly string[] = [
@@ -160,6 +161,7 @@ const steps: readonly string[] = [
     ended_at REAL NOT NULL
   ) STRICT;
   `,
+  auditSchema,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

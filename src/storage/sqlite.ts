@@ -14,6 +14,7 @@ import type { AlertChanges } from '../alerts/store.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { LinkRecord } from '../links/link-store.ts'
 import type { Logger } from '../logger.ts'
+import { auditStatements, auditValues, readAuditHead, readAuditRecord } from './sqlite-audit.ts'
 import { openFile, storageError } from './sqlite-file.ts'
 import { linkEpisodeOf, linkStatements, linkValues, readLink } from './sqlite-links.ts'
 import { ownerTables } from './sqlite-owners.ts'
@@ -78,6 +79,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const link = linkStatements(db)
   const walk = walkStatements(db)
   const owners = ownerTables(db)
+  const audit = auditStatements(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -256,6 +258,21 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
         walk.set.run(1, JSON.stringify(state))
       }),
 
+    loadAuditHead: () => call('load the audit trail', () => readAuditHead(audit.head.all()[0])),
+
+    loadAuditRecords: (afterSeq, limit) =>
+      call('load the audit trail', () => audit.slice.all(afterSeq, limit).map(readAuditRecord)),
+
+    appendAudit: (record, { erasedSeqs = [], prunedSeq = 0 } = {}) =>
+      write('save an audit record', async () => {
+        audit.insert.run(...auditValues(record))
+        audit.setHead.run(record.seq, record.hash, prunedSeq)
+        await inSlices(erasedSeqs, (seq) => audit.erase.run(seq))
+        if (prunedSeq > 0) audit.prune.run(prunedSeq)
+      }),
+
+    removeTraces: () => call('remove what is left of what was deleted', () => removeTraces(db)),
+
     close: () =>
       serially(async () => {
         if (db.isOpen) db.close()
@@ -295,6 +312,18 @@ async function inSlices<T>(items: readonly T[], work: (item: T) => void): Promis
 function limitSize(db: DatabaseSync, maximumBytes: number): void {
   const pageBytes = Number(db.prepare('PRAGMA page_size').get()?.['page_size'])
   db.exec(`PRAGMA max_page_count = ${Math.floor(maximumBytes / pageBytes)}`)
+}
+
+/**
+ * Writes the file anew, without the places where rows once were, and empties the log. Everything stands still
+ * meanwhile, and the whole database is in memory for a moment: in a container there may be no other
+ * place for it that can be written to.
+ */
+function removeTraces(db: DatabaseSync): void {
+  db.exec('PRAGMA temp_store = MEMORY')
+  db.exec('VACUUM')
+  const { busy } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() ?? {}
+  if (busy !== 0) throw new StorageError('locked', 'the log of the database could not be emptied')
 }
 
 /** One row that can't be read must not keep the service from starting: it is left out, loudly. */

@@ -5,6 +5,7 @@
 import type { SilenceStore } from '../alerts/silence.ts'
 import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
+import type { AuditStore } from '../backoffice/audit-store.ts'
 import type { LinkStore } from '../links/link-store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { OwnerStore } from '../owners/owner-store.ts'
@@ -14,9 +15,21 @@ import type { OwnerStore } from '../owners/owner-store.ts'
  * process is killed half-way. Calls run one after the other in the order in which they were made. They
  * reject with a StorageError; after that the next call may well succeed.
  */
-export interface Storage extends AlertStore, LinkStore, NotifyStore, OwnerStore, SilenceStore, WalkStore {
+export interface Storage
+  extends AlertStore,
+    AuditStore,
+    LinkStore,
+    NotifyStore,
+    OwnerStore,
+    SilenceStore,
+    WalkStore {
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
+  /**
+   * What was deleted leaves bytes behind, in pages that are not full and in the log: afterwards there are
+   * none. For when a person is to be forgotten; it takes as long as writing the whole database.
+   */
+  removeTraces(): Promise<void>
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }

@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { day, hour, minute, type Neighbourhood, startNeighbourhood, tokenIn } from './neighbourhood.ts'
+import {
+  day,
+  holder,
+  hour,
+  minute,
+  type Neighbourhood,
+  startNeighbourhood,
+  tokenIn,
+} from './neighbourhood.ts'
 
 const vienna = (at: number) =>
   new Intl.DateTimeFormat('en-GB', {
@@ -220,9 +228,14 @@ describe('an owner who wants no mail', () => {
     const { desk } = home.contacts()
     const token = tokenIn(home.sent[0]!)
     expect(await desk.lookUnsubscribe(token)).toEqual({ subscribed: true })
-    expect(await desk.unsubscribe(token)).toBe(true)
-    expect(await desk.unsubscribe(token)).toBe(true)
+    expect(await desk.unsubscribe(token, holder)).toBe(true)
+    expect(await desk.unsubscribe(token, holder)).toBe(true)
     expect(await desk.lookUnsubscribe(token)).toEqual({ subscribed: false })
+    expect(home.recorded.slice(0, 2)).toMatchObject([
+      { action: 'owner.unsubscribe', result: 'begun', actor: holder },
+      { action: 'owner.unsubscribe', result: 'ok', actor: holder },
+    ])
+    expect(JSON.stringify(home.recorded)).not.toContain(token)
     expect(home.contacts().counts()).toEqual({ subscribed: 0, unsubscribed: 1 })
     home.heal(heatPump)
     await home.pass(8 * day, hour)
@@ -279,7 +292,7 @@ describe('an owner who wants no mail', () => {
     ]
     for (const other of others) {
       expect(await desk.lookUnsubscribe(other)).toBeNull()
-      expect(await desk.unsubscribe(other)).toBe(false)
+      expect(await desk.unsubscribe(other, holder)).toBe(false)
     }
     expect(await desk.lookUnsubscribe(token)).toEqual({ subscribed: true })
     home.clock.jump(401 * day)

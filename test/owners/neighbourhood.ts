@@ -1,6 +1,7 @@
 // A few owners with a few devices, a clock that stands still, and everything that writes to them, put together
 // as the service does it, but for the partner and the mail server: what these say is the test's to choose.
 
+import type { Actor, AuditEntry } from '../../src/actor.ts'
 import type { Alert } from '../../src/alerts/alert.ts'
 import { type AlertBook, openAlertBook } from '../../src/alerts/alert-book.ts'
 import type { DeviceSubject } from '../../src/alerts/evaluation.ts'
@@ -21,6 +22,8 @@ import { createManualClock } from '../manual-clock.ts'
 import { device, user as userOf } from '../rules/sample.ts'
 import { createMemoryOwnerStore } from './memory-owner-store.ts'
 
+/** Whoever has the mail. */
+export const holder: Actor = { kind: 'link', name: '', role: null, from: '192.0.2.7' }
 export const minute = 60_000
 export const hour = 60 * minute
 export const day = 24 * hour
@@ -98,6 +101,7 @@ export async function startNeighbourhood({
   }))
   const signer: LinkSigner = createLinkSigner([new Secret('a key that is long enough for the test')])
   const sent: Sent[] = []
+  const recorded: AuditEntry[] = []
   const log: string[] = []
   const broken = new Set<string>()
   const unread = new Set<string>()
@@ -105,7 +109,7 @@ export async function startNeighbourhood({
   let ids = 1_000_000
 
   const state = {
-    ...{ clock, store, houses, sent, log, broken, unread, signer },
+    ...{ clock, store, houses, sent, recorded, log, broken, unread, signer },
     /** What the mail server answers; it may also end the process, by throwing. */
     post: async (_: Posting): Promise<PostOutcome> => ({ kind: 'ok' }),
     held: false,
@@ -139,6 +143,7 @@ export async function startNeighbourhood({
       store,
       signer: () => signer,
       now: () => clock.now(),
+      record: async (entry) => void recorded.push(entry),
       freshKey: 'fresh',
     })
     correspondence = await openCorrespondence({
@@ -296,7 +301,7 @@ export async function startNeighbourhood({
           labels['device_id'] === deviceId && labels['alertname'] !== 'OwnerDidNothing' && is !== 'resolved',
       ),
     /** As whoever presses the button behind the link in a mail. */
-    unsubscribe: (mail: Sent) => contacts.desk.unsubscribe(tokenIn(mail)),
+    unsubscribe: (mail: Sent) => contacts.desk.unsubscribe(tokenIn(mail), holder),
   })
 }
 

@@ -3,6 +3,7 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
+import { serviceActor } from '../../src/backoffice/audit-trail.ts'
 import type { LinkDesk } from '../../src/links/link-desk.ts'
 import type { SimulatedDevice } from '../../src/simulator/fleet.ts'
 import {
@@ -187,15 +188,15 @@ describe('a link', () => {
     })
     await writeFile(`${world.folder}/keys`, `${key.toUpperCase()}\n${key}\n`)
     await world.configure(partsWith({}))
-    expect(await app.app.reload()).toEqual({ ok: true })
+    expect(await app.app.reload(serviceActor('test'))).toEqual({ ok: true })
     // The simulator is at this machine's address.
     expect(await deskOf(app).start(token, visit)).toMatchObject({ kind: 'refused_host' })
     await writeFile(`${world.folder}/keys`, `${key.toUpperCase()}\n`)
-    expect(await app.app.reload()).toEqual({ ok: true })
+    expect(await app.app.reload(serviceActor('test'))).toEqual({ ok: true })
     expect(await deskOf(app).look(token, { isShown: false })).toBeNull()
     // A key that is too short changes nothing.
     await writeFile(`${world.folder}/keys`, 'short\n')
-    expect(await app.app.reload()).toMatchObject({ ok: false })
+    expect(await app.app.reload(serviceActor('test'))).toMatchObject({ ok: false })
     expect(app.logs.some(({ host }) => host === new URL(world.simulator.url).host)).toBe(true)
   })
 
