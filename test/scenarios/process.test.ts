@@ -322,7 +322,8 @@ alerting:
     )
     for (const name of files) {
       const isUrl = ['slack', 'heartbeat-url'].includes(name)
-      await writeFile(join(secrets, name), isUrl ? 'https://hooks.example.com/x\n' : 'hush\n')
+      const secret = name === 'link-key' ? '0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b' : 'hush'
+      await writeFile(join(secrets, name), isUrl ? 'https://hooks.example.com/x\n' : `${secret}\n`)
     }
     symlinkSync(join(root, 'rules'), join(world.folder, 'rules'))
     await writeFile(world.configFile, example.replaceAll('/run/secrets/', `${secrets}/`))
