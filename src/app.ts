@@ -176,6 +176,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       acknowledgements: () => alerting.acknowledgements.size(),
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
+      ...(storage.sizeBytes === undefined ? {} : { storageBytes: storage.sizeBytes }),
     })
 
     let firstWalkEnded = false
@@ -274,6 +275,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         },
       })
       releases.defer(() => server.close())
+      metrics.watch({ webUrl: () => config.http.publicUrl ?? server.url })
       onListening?.(server.url)
       await Promise.all([
         runOnSchedule({

@@ -73,6 +73,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const notify = notifyStatements(db)
   const silence = silenceStatements(db)
   const walk = walkStatements(db)
+  const size = db.prepare(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()',
+  )
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -92,6 +95,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
 
   return {
     recovered,
+    sizeBytes: () => (db.isOpen ? Number(size.get()?.['bytes']) : 0),
 
     loadAlerts: () =>
       call('load alerts', async () => {
