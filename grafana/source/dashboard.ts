@@ -178,7 +178,11 @@ const commonVariables: readonly VariableModel[] = [
     description: 'Where links to alerts lead.',
     datasource,
     hide: VariableHide.hideVariable,
-    query: { qryType: 1, query: 'label_values(fleet_web_info{job=~"$job"}, url)', refId: 'Variable-fleetwarden' },
+    query: {
+      qryType: 1,
+      query: 'label_values(fleet_web_info{job=~"$job"}, url)',
+      refId: 'Variable-fleetwarden',
+    },
     refresh: VariableRefresh.onTimeRangeChanged,
     regex: '',
     options: [],

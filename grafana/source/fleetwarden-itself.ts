@@ -109,7 +109,7 @@ const walks: readonly PanelSpec[] = [
   timeseries({
     title: 'Walks, by how they ended',
     description:
-      'complete: everything was read. partial: something was not. failed: the user list was not. skipped: the walk before still ran.',
+      'Complete: everything was read. Partial: something was not. Failed: the user list was not. Skipped: the walk before still ran.',
     unit: 'short',
     width: 8,
     bars: true,
@@ -291,7 +291,7 @@ const messages: readonly PanelSpec[] = [
   timeseries({
     title: 'Attempts to deliver, by outcome',
     description:
-      'retry, rate_limited and timeout are tried again; permanent is not, and wants a look at the receiver.',
+      'What ended with retry, rate_limited or timeout is tried again; permanent is not, and wants a look at the receiver.',
     unit: 'short',
     width: 8,
     bars: true,
@@ -380,7 +380,7 @@ const messages: readonly PanelSpec[] = [
     description:
       'Groups of alerts that share messages, and what is remembered of what each integration was told.',
     unit: 'short',
-    width: 8,
+    width: 12,
     queries: [
       { expr: `max(${of('fleet_alert_groups')})`, legend: 'groups' },
       { expr: `max(${of('fleet_dedup_entries')})`, legend: 'told entries' },
@@ -390,7 +390,7 @@ const messages: readonly PanelSpec[] = [
     title: 'Silences and acknowledgements',
     description: 'What people decided. A number of silences that only grows hides alerts.',
     unit: 'short',
-    width: 8,
+    width: 12,
     queries: [
       { expr: sum(state('fleet_silences', ['state!="expired"']), 'state'), legend: 'silences, {{state}}' },
       { expr: `max(${of('fleet_acknowledgements')})`, legend: 'acknowledgements' },
@@ -409,7 +409,7 @@ const process: readonly PanelSpec[] = [
   timeseries({
     title: 'Failed saves, by kind',
     description:
-      'full: make room on the disk. Nothing is told that is not saved; it goes on by itself afterwards.',
+      'Kind full: make room on the disk. Nothing is told that is not saved; it goes on by itself afterwards.',
     unit: 'short',
     width: 8,
     bars: true,
