@@ -19,7 +19,7 @@ import {
   table,
   timeseries,
 } from './panel.ts'
-import { increase, increaseInRange, isFiring, of, state, sum } from './query.ts'
+import { highest, increase, increaseInRange, isFiring, of, state, sum } from './query.ts'
 
 const chosen = ['type=~"$type"']
 const devices = (...matchers: readonly string[]) => state('fleet_devices', [...chosen, ...matchers])
@@ -44,9 +44,13 @@ const toSeries = {
   url: dashboardUrl('manufacturer'),
 }
 
-/** A share of devices, with 0 where a manufacturer has none of them. */
-function share(part: string, whole: string, ...by: readonly string[]): string {
-  return `(${sum(part, ...by)} or 0 * ${sum(whole, ...by)}) / ${sum(whole, ...by)}`
+/** The sum of a part, which is 0 and not absent where there is a whole. */
+function part(query: string, whole: string, ...by: readonly string[]): string {
+  return `(${sum(query, ...by)} or 0 * ${sum(whole, ...by)})`
+}
+
+function share(query: string, whole: string, ...by: readonly string[]): string {
+  return `${part(query, whole, ...by)} / ${sum(whole, ...by)}`
 }
 
 const now: readonly PanelSpec[] = [
@@ -116,6 +120,7 @@ const fleet: readonly PanelSpec[] = [
     unit: 'percentunit',
     width: 12,
     max: 1,
+    softMin: 0.8,
     queries: [{ expr: share(devices(connected), devices(connectionKnown), 'type'), legend: '{{type}}' }],
   }),
   timeseries({
@@ -125,6 +130,7 @@ const fleet: readonly PanelSpec[] = [
     unit: 'percentunit',
     width: 12,
     max: 1,
+    softMin: 0.8,
     queries: [{ expr: share(devices(optimised), devices(optimisationKnown), 'type'), legend: '{{type}}' }],
   }),
   timeseries({
@@ -143,7 +149,10 @@ const fleet: readonly PanelSpec[] = [
     stacked: true,
     links: [toSeries, alertList('List of lost connections', 'alertname=DeviceUnauthenticated')],
     queries: [
-      { expr: `topk(10, ${sum(devices(notConnected), 'manufacturer')})`, legend: '{{manufacturer}}' },
+      {
+        expr: highest(10, 'fleet_devices', [...chosen, notConnected], 'manufacturer'),
+        legend: '{{manufacturer}}',
+      },
     ],
   }),
   timeseries({
@@ -170,7 +179,11 @@ const fleet: readonly PanelSpec[] = [
         levels: badBelow(0.8, 0.95),
         expr: share(devices(connected), devices(connectionKnown), 'manufacturer'),
       },
-      { title: 'Not connected', unit: 'short', expr: sum(devices(notConnected), 'manufacturer') },
+      {
+        title: 'Not connected',
+        unit: 'short',
+        expr: part(devices(notConnected), devices(), 'manufacturer'),
+      },
       {
         title: 'Optimised',
         unit: 'percentunit',
@@ -180,7 +193,7 @@ const fleet: readonly PanelSpec[] = [
       {
         title: 'Alerts',
         unit: 'short',
-        expr: sum(state('fleet_manufacturer_alerts', ['device_type=~"$type"']), 'manufacturer'),
+        expr: part(state('fleet_manufacturer_alerts', ['device_type=~"$type"']), devices(), 'manufacturer'),
       },
     ],
   }),
@@ -256,11 +269,13 @@ const alerting: readonly PanelSpec[] = [
       {
         title: 'Began',
         unit: 'short',
+        isWhole: true,
         expr: sum(increaseInRange('fleet_alert_transitions_total', 'to="firing"'), 'alertname'),
       },
       {
         title: 'Ended',
         unit: 'short',
+        isWhole: true,
         expr: sum(increaseInRange('fleet_alert_transitions_total', 'to="resolved"'), 'alertname'),
       },
     ],
@@ -283,6 +298,7 @@ const reconnecting: readonly PanelSpec[] = [
     description: 'Devices whose customer has to log in again or to do something else.',
     unit: 'short',
     width: 4,
+    height: 8,
     links: [alertList('List of lost connections', 'alertname=DeviceUnauthenticated')],
     expr: sum(firing(reconnection)),
   }),
@@ -292,6 +308,7 @@ const reconnecting: readonly PanelSpec[] = [
     unit: 'short',
     decimals: 0,
     width: 4,
+    height: 8,
     sparkline: false,
     expr: sum(
       increaseInRange('fleet_alert_transitions_total', reconnection, 'to="resolved"', 'reason="condition"'),

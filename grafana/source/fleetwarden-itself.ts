@@ -254,7 +254,10 @@ const rules: readonly PanelSpec[] = [
     bars: true,
     stacked: true,
     queries: [
-      { expr: sum(increase('fleet_rule_evaluation_failures_total'), 'alertname'), legend: '{{alertname}}' },
+      {
+        expr: `${sum(increase('fleet_rule_evaluation_failures_total'), 'alertname')} > 0`,
+        legend: '{{alertname}}',
+      },
     ],
   }),
   timeseries({
@@ -281,6 +284,7 @@ const rules: readonly PanelSpec[] = [
       {
         title: 'Evaluations',
         unit: 'short',
+        isWhole: true,
         expr: `${sum(increaseInRange('fleet_rule_unknown_total'), 'alertname', 'reason')} > 0`,
       },
     ],
@@ -314,17 +318,20 @@ const messages: readonly PanelSpec[] = [
       {
         title: 'Delivered',
         unit: 'short',
+        isWhole: true,
         expr: sum(increaseInRange('fleet_notifications_total', 'outcome="ok"'), 'receiver', 'integration'),
       },
       {
         title: 'Failed',
         unit: 'short',
+        isWhole: true,
         levels: badAboveNothing,
         expr: sum(increaseInRange('fleet_notifications_total', 'outcome!="ok"'), 'receiver', 'integration'),
       },
       {
         title: 'Template failures',
         unit: 'short',
+        isWhole: true,
         levels: badAboveNothing,
         expr: sum(increaseInRange('fleet_template_failures_total'), 'receiver', 'integration'),
       },

@@ -32,8 +32,9 @@ const outage = 'alertname="ManufacturerOutage"'
 const itsAlerts = alertList('Its alerts', 'manufacturer=${manufacturer:percentencode}')
 const toFleet = { title: 'Fleet health', url: dashboardUrl('fleet') }
 
-function share(part: string, whole: string, ...by: readonly string[]): string {
-  return `(${sum(part, ...by)} or 0 * ${sum(whole, ...by)}) / ${sum(whole, ...by)}`
+/** A share of devices, which is 0 and not absent where there are none of the kind. */
+function share(part: string, whole: string): string {
+  return `(${sum(part)} or 0 * ${sum(whole)}) / ${sum(whole)}`
 }
 
 const now: readonly PanelSpec[] = [
@@ -108,6 +109,7 @@ const connection: readonly PanelSpec[] = [
     unit: 'percentunit',
     width: 12,
     max: 1,
+    softMin: 0.8,
     colors: { 'all others': 'text' },
     queries: [
       { expr: share(devices(connected), devices(connectionKnown)), legend: '$manufacturer' },
@@ -131,6 +133,7 @@ const connection: readonly PanelSpec[] = [
     unit: 'percentunit',
     width: 8,
     max: 1,
+    softMin: 0.8,
     colors: { 'all others': 'text' },
     queries: [
       { expr: share(devices(optimised), devices(optimisationKnown)), legend: '$manufacturer' },

@@ -151,6 +151,8 @@ export interface TimeseriesStyle {
   readonly bars?: boolean
   readonly levels?: Levels
   readonly max?: number
+  /** Where the axis begins unless a value is below it; 0 unless told. */
+  readonly softMin?: number
   /** Series by name: their colour, or that they point down. */
   readonly colors?: Readonly<Record<string, string>>
   readonly down?: readonly string[]
@@ -180,7 +182,7 @@ export function timeseries(
       defaults: {
         ...fieldDefaults(spec, levels),
         color: { mode: FieldColorModeId.PaletteClassicByName },
-        ...(down.length > 0 ? {} : { min: 0 }),
+        ...(down.length > 0 || spec.softMin !== undefined ? {} : { min: 0 }),
         ...(spec.max === undefined ? {} : { max: spec.max }),
         custom: {
           drawStyle: bars ? GraphDrawStyle.Bars : GraphDrawStyle.Line,
@@ -190,6 +192,7 @@ export function timeseries(
           fillOpacity: bars ? 80 : stacked ? 40 : 8,
           showPoints: VisibilityMode.Never,
           spanNulls: false,
+          ...(spec.softMin === undefined ? {} : { axisSoftMin: spec.softMin }),
           stacking: { mode: stacked ? StackingMode.Normal : StackingMode.None, group: 'A' },
           thresholdsStyle: { mode: levels === undefined ? 'off' : 'dashed' },
         },
@@ -282,6 +285,8 @@ export interface Column {
   readonly expr: string
   readonly unit: Unit
   readonly levels?: Levels
+  /** The growth of a counter is an estimate, with digits that mean nothing. */
+  readonly isWhole?: boolean
 }
 
 /** One row per combination of the labels in `keys`; queries are columns. */
@@ -320,10 +325,11 @@ export function table(
         custom: { align: 'auto', filterable: false },
       },
       overrides: [
-        ...columns.map(({ title, unit, levels }) => ({
+        ...columns.map(({ title, unit, levels, isWhole = false }) => ({
           matcher: { id: 'byName', options: title },
           properties: [
             { id: 'unit', value: unit },
+            ...(isWhole ? [{ id: 'decimals', value: 0 }] : []),
             ...(levels === undefined
               ? []
               : [

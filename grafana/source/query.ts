@@ -48,6 +48,17 @@ export function increaseInRange(metric: string, ...matchers: readonly string[]):
   return `increase(${of(metric, ...matchers)}[$__range])`
 }
 
+/** Of the series of a gauge, those that were highest at some time of what is shown: the same ones all along a graph. */
+export function highest(
+  count: number,
+  metric: keyof typeof labelsOf,
+  matchers: readonly string[],
+  by: string,
+): string {
+  const top = `topk(${count}, ${sum(`max_over_time(${of(metric, ...matchers)}[$__range] @ end())`, by)})`
+  return `${sum(state(metric, matchers), by)} and on (${by}) ${top}`
+}
+
 export function quantile(q: number, histogram: string, ...by: readonly string[]): string {
   return `histogram_quantile(${q}, ${sum(rate(`${histogram}_bucket`), 'le', ...by)})`
 }
