@@ -46,7 +46,7 @@ export interface MetricSources extends DeliverySources {
   /** Requests a second that the client allows itself at present. */
   readonly partnerRateLimit?: () => number
   readonly partnerCircuitOpen?: () => boolean
-  readonly storageBytes?: () => number
+  readonly storageBytes?: () => number | null
   /** Where people find the service, without a slash at the end. */
   readonly webUrl?: () => string
 }

@@ -19,7 +19,7 @@ import {
   table,
   timeseries,
 } from './panel.ts'
-import { highest, increase, increaseInRange, isFiring, of, state, sum } from './query.ts'
+import { highest, increase, increaseInRange, isFiring, of, part, share, state, sum } from './query.ts'
 
 const chosen = ['type=~"$type"']
 const devices = (...matchers: readonly string[]) => state('fleet_devices', [...chosen, ...matchers])
@@ -42,15 +42,6 @@ const toManufacturer = {
 const toSeries = {
   title: 'Manufacturers in depth',
   url: dashboardUrl('manufacturer'),
-}
-
-/** The sum of a part, which is 0 and not absent where there is a whole. */
-function part(query: string, whole: string, ...by: readonly string[]): string {
-  return `(${sum(query, ...by)} or 0 * ${sum(whole, ...by)})`
-}
-
-function share(query: string, whole: string, ...by: readonly string[]): string {
-  return `${part(query, whole, ...by)} / ${sum(whole, ...by)}`
 }
 
 const now: readonly PanelSpec[] = [

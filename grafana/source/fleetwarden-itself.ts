@@ -11,15 +11,14 @@ import {
   table,
   timeseries,
 } from './panel.ts'
-import { increase, increaseInRange, of, quantile, rate, state, sum } from './query.ts'
+import { increase, increaseInRange, of, quantile, rate, share, state, sum } from './query.ts'
 
 const toFleet = { title: 'Fleet health', url: dashboardUrl('fleet') }
 const yesNo = { 0: 'no', 1: 'yes' }
 const throttled = 'code="429"'
 /** Anything that is not an answer of success: statuses from 400 on, and the kinds of failure without one. */
 const isFailure = 'code!~"[123]..|404"'
-const failureShare = (...by: readonly string[]) =>
-  `(${sum(rate('fleet_partner_requests_total', isFailure), ...by)} or 0 * ${sum(rate('fleet_partner_requests_total'), ...by)}) / ${sum(rate('fleet_partner_requests_total'), ...by)}`
+const requests = (...matchers: readonly string[]) => rate('fleet_partner_requests_total', ...matchers)
 
 const now: readonly PanelSpec[] = [
   stat({
@@ -193,7 +192,7 @@ const partner: readonly PanelSpec[] = [
     unit: 'percentunit',
     width: 8,
     levels: badAbove(0.05, 0.2),
-    queries: [{ expr: failureShare('endpoint'), legend: '{{endpoint}}' }],
+    queries: [{ expr: share(requests(isFailure), requests(), 'endpoint'), legend: '{{endpoint}}' }],
   }),
   timeseries({
     title: 'Time of an answer',
@@ -228,7 +227,7 @@ const partner: readonly PanelSpec[] = [
     levels: badAbove(0.01, 0.05),
     queries: [
       {
-        expr: `(${sum(rate('fleet_partner_requests_total', throttled))} or vector(0)) / ${sum(rate('fleet_partner_requests_total'))}`,
+        expr: share(requests(throttled), requests()),
         legend: 'throttled',
       },
     ],

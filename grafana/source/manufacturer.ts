@@ -11,7 +11,7 @@ import {
   type Row,
 } from './dashboard.ts'
 import { badAboveNothing, badBelow, type PanelSpec, ranking, stat, timeseries } from './panel.ts'
-import { state, sum } from './query.ts'
+import { share, state, sum } from './query.ts'
 
 const chosen = ['manufacturer="$manufacturer"', 'type=~"$type"']
 const devices = (...matchers: readonly string[]) => state('fleet_devices', [...chosen, ...matchers])
@@ -31,11 +31,6 @@ const optimisationKnown = 'optimizing=~"true|false"'
 const outage = 'alertname="ManufacturerOutage"'
 const itsAlerts = alertList('Its alerts', 'manufacturer=${manufacturer:percentencode}')
 const toFleet = { title: 'Fleet health', url: dashboardUrl('fleet') }
-
-/** A share of devices, which is 0 and not absent where there are none of the kind. */
-function share(part: string, whole: string): string {
-  return `(${sum(part)} or 0 * ${sum(whole)}) / ${sum(whole)}`
-}
 
 const now: readonly PanelSpec[] = [
   stat({

@@ -33,6 +33,15 @@ export function sum(query: string, ...by: readonly string[]): string {
   return by.length === 0 ? `sum(${query})` : `sum by (${by.join(', ')}) (${query})`
 }
 
+/** The sum of a part, which is 0 and not absent where there is a whole. */
+export function part(query: string, whole: string, ...by: readonly string[]): string {
+  return `(${sum(query, ...by)} or 0 * ${sum(whole, ...by)})`
+}
+
+export function share(query: string, whole: string, ...by: readonly string[]): string {
+  return `${part(query, whole, ...by)} / ${sum(whole, ...by)}`
+}
+
 /** Per second, of a counter. */
 export function rate(metric: string, ...matchers: readonly string[]): string {
   return `rate(${of(metric, ...matchers)}[$__rate_interval])`

@@ -15,8 +15,8 @@ import type { NotifyStore } from '../notify/store.ts'
 export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStore {
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
-  /** How many bytes it takes, where that costs nothing to ask. */
-  readonly sizeBytes?: () => number
+  /** How many bytes it takes, where that costs nothing to ask; null when it cannot be told. Never throws. */
+  readonly sizeBytes?: () => number | null
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }
