@@ -228,6 +228,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       ownerContacts: selfService.contactCounts,
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
+      ...(storage.sizeBytes === undefined ? {} : { storageBytes: storage.sizeBytes }),
     })
 
     let firstWalkEnded = false
@@ -418,6 +419,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       releases.defer(() => server.close())
       telemetry.accessConfigured(current.config.access, clock.now())
       await recordService('service.start')
+      metrics.watch({ webUrl: () => config.http.publicUrl ?? server.url })
       onListening?.(server.url)
       links.resume()
       await Promise.all([

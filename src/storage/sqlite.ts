@@ -80,6 +80,18 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const walk = walkStatements(db)
   const owners = ownerTables(db)
   const audit = auditStatements(db)
+  const size = db.prepare(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()',
+  )
+
+  function sizeBytes(): number | null {
+    try {
+      return Number(size.get()?.['bytes'])
+    } catch {
+      // Closed, or a disk that fails: saves tell of that, and a scrape must not fail with it.
+      return null
+    }
+  }
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -99,6 +111,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
 
   return {
     recovered,
+    sizeBytes,
 
     loadAlerts: () =>
       call('load alerts', async () => {

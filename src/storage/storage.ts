@@ -30,6 +30,8 @@ export interface Storage
    * none. For when a person is to be forgotten; it takes as long as writing the whole database.
    */
   removeTraces(): Promise<void>
+  /** How many bytes it takes, where that costs nothing to ask; null when it cannot be told. Never throws. */
+  readonly sizeBytes?: () => number | null
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }
