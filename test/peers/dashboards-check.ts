@@ -22,12 +22,13 @@ import {
   rulePaths,
   variablesOf,
 } from '../grafana/sources.ts'
-import { pause, root, startWorld, until, type World } from '../scenarios/harness.ts'
+import { pause, root, slackText, startWorld, until, type World } from '../scenarios/harness.ts'
 import { drawDashboards } from './dashboard-picture.ts'
 import { freePort, type Prometheus, type Series, startPrometheus } from './prometheus.ts'
 
 const withinMs = 90_000
 const job = 'fleetwarden-check'
+const publicUrl = 'https://fleet.example.com'
 const pictures = process.argv[2] === '--pictures' ? (process.argv[3] ?? 'docs/images') : null
 
 // Fails for every device.
@@ -65,9 +66,28 @@ const port = await freePort()
 await world.configure({
   partner: { requests_per_second: 2_000, timeout: '1s' },
   poll: { schedule: '*/3 * * * * *', recheck_interval: '2s' },
-  http: { listen: `127.0.0.1:${port}`, public_url: 'https://fleet.example.com' },
+  http: { listen: `127.0.0.1:${port}`, public_url: publicUrl },
+  links: {
+    signing_key: 'a-signing-key-of-more-than-32-characters',
+    requests_per_minute: { per_link: 1_000, total: 1_000 },
+  },
   heartbeat: { url: `${new URL(world.simulator.url).origin}/_simulator/` },
-  alerting: { route: { group_wait: '1s', group_interval: '2s' } },
+  alerting: {
+    route: {
+      ...{ group_wait: '1s', group_interval: '2s' },
+      routes: [
+        { matchers: ['alertname="DeviceUnauthenticated"'], receiver: 'owners', continue: true },
+        { receiver: 'on-call' },
+      ],
+    },
+    receivers: [
+      { name: 'on-call', slack_configs: [{}], email_configs: [{ to: 'on-call@example.com' }] },
+      {
+        name: 'owners',
+        owner_configs: [{ after: '0s', quiet_hours: false, company: { name: 'Stadtwerke' } }],
+      },
+    ],
+  },
 })
 const startedAt = Date.now() / 1_000
 let service = world.startService()
@@ -82,6 +102,7 @@ await until('a walk is scraped', async () => (await prometheus.instant('fleet_de
 // What changed since before needs a before.
 await pause(8_000)
 const trouble = makeTrouble(world)
+const people = peopleWithLinks(world, `http://127.0.0.1:${port}`)
 const waiting = new Map<string, Asked>(dashboards.flatMap(askedBy).map((asked) => [asked.where, asked]))
 const total = waiting.size
 const giveUpAt = Date.now() + withinMs
@@ -89,6 +110,7 @@ let hasRestarted = false
 while (waiting.size > 0 && Date.now() < giveUpAt) {
   for (const [where, { ask }] of waiting) if (await ask()) waiting.delete(where)
   trouble.goOn()
+  await people.goOn()
   if (!hasRestarted && Date.now() / 1_000 - startedAt > 25) {
     hasRestarted = true
     await service.end('SIGTERM')
@@ -113,7 +135,7 @@ console.log(`alerts that are pending or firing: ${firing.join(', ')}`)
 
 if (pictures !== null) {
   trouble.end()
-  await trouble.everydayLife(150_000)
+  await trouble.everydayLife(150_000, people.goOn)
   await drawDashboards({
     dashboards,
     prometheus,
@@ -249,7 +271,7 @@ function makeTrouble({ simulator, fleet, clock }: World) {
       healAll()
     },
     /** Devices break and heal as they do; one outage, and a partner that is not always there. */
-    everydayLife: async (forMs: number) => {
+    everydayLife: async (forMs: number, each: () => Promise<void>) => {
       const kinds = ['unauthenticated', 'unauthenticated', 'stale_state', 'optimization_inactive'] as const
       const broken: SimulatedDevice[] = []
       const endAt = Date.now() + forMs
@@ -264,7 +286,58 @@ function makeTrouble({ simulator, fleet, clock }: World) {
         if (turn === 16) faults.add({ kind: 'manufacturer_outage', manufacturer })
         if (turn === 30) faults.clear()
         if (turn === 30) faults.add({ kind: 'status', status: 503, share: 0.01 })
+        await each()
         await pause(3_000)
+      }
+    },
+  }
+}
+
+/**
+ * Those who open the links of messages: one at a time, some of whom give up on the way. And a page of another site
+ * that wants to change something, and an operator who reloads.
+ */
+function peopleWithLinks({ slack }: World, service: string) {
+  const seen = new Set<string>()
+  let turn = 0
+
+  function newTokens(): string[] {
+    const texts = slack.messages.items().map(slackText)
+    const tokens = texts.flatMap((text) =>
+      [...text.matchAll(/\/r\/([\w.-]+)\|/g)].map(([, token = '']) => token),
+    )
+    return tokens.filter((token) => !seen.has(token))
+  }
+
+  /** As far as `patience` says, from opening it to the way back. */
+  async function follow(token: string, patience: number): Promise<void> {
+    const link = `${service}/r/${token}`
+    await fetch(link)
+    if (patience === 0) return
+    const pressed = await fetch(link, { method: 'POST', redirect: 'manual' })
+    const atPartner = pressed.headers.get('location')
+    if (atPartner === null || patience === 1) return
+    if (patience === 2) return void (await fetch(`${link}/cancelled`))
+    const done = await fetch(atPartner, { method: 'POST', redirect: 'manual' })
+    const back = done.headers.get('location')
+    if (back !== null) await fetch(back.replace(publicUrl, service))
+  }
+
+  return {
+    goOn: async () => {
+      turn += 1
+      const [token] = newTokens()
+      // The service may be between its end and its start.
+      try {
+        if (turn % 5 === 0) await fetch(`${service}/-/reload`, { method: 'POST' })
+        if (turn % 3 === 0) {
+          const headers = { 'Content-Type': 'application/json', Origin: 'https://elsewhere.example' }
+          await fetch(`${service}/api/v2/silences`, { method: 'POST', headers, body: '{}' })
+        }
+        if (token !== undefined) await follow(token, turn % 8)
+        if (token !== undefined) seen.add(token)
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error
       }
     },
   }
