@@ -341,7 +341,7 @@ const reconnecting: readonly PanelSpec[] = [
   table({
     title: 'Links, by manufacturer',
     description:
-      'The same by manufacturer. Few that return: its sign-in is where people give up. Many that fail: they come back and it does not help, which is for Podero. A name leads to its own dashboard.',
+      'The same by manufacturer. Far fewer that return than with others: its sign-in is where people give up. Many that fail: they come back and it does not help, which is for Podero. A name leads to its own dashboard.',
     width: 16,
     keys: [['manufacturer', 'Manufacturer']],
     sortBy: 'Started',
@@ -388,7 +388,7 @@ const owners: readonly PanelSpec[] = [
     stacked: true,
     queries: [
       {
-        expr: sum(increase('fleet_owner_mails_total', 'outcome=~"skipped_.*"'), 'outcome'),
+        expr: `${sum(increase('fleet_owner_mails_total', 'outcome=~"skipped_.*"'), 'outcome')} > 0`,
         legend: '{{outcome}}',
       },
     ],

@@ -424,7 +424,7 @@ const access: readonly PanelSpec[] = [
     width: 6,
     bars: true,
     stacked: true,
-    queries: [{ expr: sum(increase('fleet_access_denied_total'), 'reason'), legend: '{{reason}}' }],
+    queries: [{ expr: `${sum(increase('fleet_access_denied_total'), 'reason')} > 0`, legend: '{{reason}}' }],
   }),
   timeseries({
     title: 'Audit trail',

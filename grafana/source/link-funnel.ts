@@ -8,16 +8,16 @@ const visits = 'fleet_link_visits_total'
 const stages = ['shown', 'started', 'returned', 'verified', 'failed', 'cancelled'] as const
 
 export const stageColors: Readonly<Record<(typeof stages)[number], string>> = {
-  shown: 'blue',
+  shown: 'text',
   started: 'blue',
-  returned: 'blue',
+  returned: 'purple',
   verified: 'green',
   failed: 'red',
   cancelled: 'yellow',
 }
 
 export const stagesInWords =
-  'Shown: opened. Started: sent to the partner. Returned: back from there. Verified: a reading shows the device well. Failed: still wrong after five minutes.'
+  'Shown: opened. Started: sent to the partner. Returned: back from there. Verified: a reading shows the device well. Failed: still wrong after five minutes. Some links of the partner lead nobody back: who took one counts as started, and no further.'
 
 /** One query per stage, of all of the time that is shown. */
 export function funnelQueries(...matchers: readonly string[]): readonly Query[] {

@@ -31,6 +31,16 @@ const job = 'fleetwarden-check'
 const publicUrl = 'https://fleet.example.com'
 const pictures = process.argv[2] === '--pictures' ? (process.argv[3] ?? 'docs/images') : null
 
+// Counters that begin at 0, so that their panels return series before anything has happened.
+const mustCount = [
+  'fleet_link_visits_total{stage="verified"}',
+  'fleet_link_visits_total{stage="cancelled"}',
+  'fleet_links_minted_total{outcome="ok"}',
+  'fleet_owner_mails_total{outcome="sent"}',
+  'fleet_access_denied_total',
+  'fleet_audit_records_total{result="denied"}',
+]
+
 // Fails for every device.
 const brokenRule = `  - name: broken
     rules:
@@ -63,10 +73,14 @@ await using world = await startWorld({
 })
 const manufacturer = manufacturerWithMany(world)
 const port = await freePort()
+const [scraper, admin] = [await createToken('prometheus', 'viewer'), await createToken('deploy', 'admin')]
 await world.configure({
   partner: { requests_per_second: 2_000, timeout: '1s' },
   poll: { schedule: '*/3 * * * * *', recheck_interval: '2s' },
-  http: { listen: `127.0.0.1:${port}`, public_url: publicUrl },
+  http: {
+    ...{ listen: `127.0.0.1:${port}`, public_url: publicUrl },
+    access: { tokens: [scraper.entry, admin.entry], metrics: 'viewer' },
+  },
   links: {
     signing_key: 'a-signing-key-of-more-than-32-characters',
     requests_per_minute: { per_link: 1_000, total: 1_000 },
@@ -95,6 +109,7 @@ await service.url()
 await using prometheus = await startPrometheus({
   target: `127.0.0.1:${port}`,
   job,
+  token: scraper.token,
   ruleFiles: rulePaths.map((path) => join(folder, path)),
 })
 
@@ -103,14 +118,15 @@ await until('a walk is scraped', async () => (await prometheus.instant('fleet_de
 await pause(8_000)
 const trouble = makeTrouble(world)
 const people = peopleWithLinks(world, `http://127.0.0.1:${port}`)
-const waiting = new Map<string, Asked>(dashboards.flatMap(askedBy).map((asked) => [asked.where, asked]))
+const asks = [...dashboards.flatMap(askedBy), ...mustCount.map(askedOf)]
+const waiting = new Map<string, Asked>(asks.map((asked) => [asked.where, asked]))
 const total = waiting.size
 const giveUpAt = Date.now() + withinMs
 let hasRestarted = false
 while (waiting.size > 0 && Date.now() < giveUpAt) {
   for (const [where, { ask }] of waiting) if (await ask()) waiting.delete(where)
   trouble.goOn()
-  await people.goOn()
+  people.goOn()
   if (!hasRestarted && Date.now() / 1_000 - startedAt > 25) {
     hasRestarted = true
     await service.end('SIGTERM')
@@ -172,6 +188,11 @@ function askedBy(dashboard: (typeof dashboards)[number]): Asked[] {
   return [...ofQueries, ...ofVariables]
 }
 
+function askedOf(counter: string): Asked {
+  const expr = `sum(${counter}) > 0`
+  return { where: counter, expr, ask: async () => (await prometheus.instant(expr)).length > 0 }
+}
+
 /** As Grafana would, for a graph of the last minute. */
 function filledIn(expr: string): string {
   return expr
@@ -207,6 +228,12 @@ function isUseful({ where, unit }: DashboardQuery, series: readonly Series[]): b
 }
 
 // ---- the world
+
+async function createToken(name: string, role: string): Promise<{ token: string; entry: unknown }> {
+  const { stdout } = await world.runCommand(['token', 'create', '--name', name, '--role', role])
+  const [token = '', line = ''] = stdout.trim().split('\n')
+  return { token, entry: (parse(line) as unknown[])[0] }
+}
 
 /** The shipped rules, in a hurry: what waits for a quarter of an hour waits for a second. */
 function hastyRules(): string {
@@ -271,7 +298,7 @@ function makeTrouble({ simulator, fleet, clock }: World) {
       healAll()
     },
     /** Devices break and heal as they do; one outage, and a partner that is not always there. */
-    everydayLife: async (forMs: number, each: () => Promise<void>) => {
+    everydayLife: async (forMs: number, each: () => void) => {
       const kinds = ['unauthenticated', 'unauthenticated', 'stale_state', 'optimization_inactive'] as const
       const broken: SimulatedDevice[] = []
       const endAt = Date.now() + forMs
@@ -286,7 +313,7 @@ function makeTrouble({ simulator, fleet, clock }: World) {
         if (turn === 16) faults.add({ kind: 'manufacturer_outage', manufacturer })
         if (turn === 30) faults.clear()
         if (turn === 30) faults.add({ kind: 'status', status: 503, share: 0.01 })
-        await each()
+        each()
         await pause(3_000)
       }
     },
@@ -294,8 +321,8 @@ function makeTrouble({ simulator, fleet, clock }: World) {
 }
 
 /**
- * Those who open the links of messages: one at a time, some of whom give up on the way. And a page of another site
- * that wants to change something, and an operator who reloads.
+ * Those who open the links of messages: one at a time, some of whom give up on the way. And those who
+ * reload, or want to change what they may not.
  */
 function peopleWithLinks({ slack }: World, service: string) {
   const seen = new Set<string>()
@@ -323,22 +350,33 @@ function peopleWithLinks({ slack }: World, service: string) {
     if (back !== null) await fetch(back.replace(publicUrl, service))
   }
 
+  async function post(path: string, headers: Readonly<Record<string, string>>): Promise<void> {
+    await fetch(`${service}/${path}`, { method: 'POST', headers })
+  }
+
+  async function act(): Promise<void> {
+    turn += 1
+    const [token] = newTokens()
+    if (turn % 20 === 5) await post('-/reload', { Authorization: `Bearer ${admin.token}` })
+    if (turn % 3 === 0) await post('api/v2/silences', {})
+    if (turn % 4 === 0) await post('api/v2/silences', { Authorization: `Bearer ${scraper.token}` })
+    if (turn % 7 === 0) await post('api/v2/silences', { Origin: 'https://elsewhere.example' })
+    if (token !== undefined) await follow(token, turn % 8)
+    if (token !== undefined) seen.add(token)
+  }
+
+  let isBusy = false
   return {
-    goOn: async () => {
-      turn += 1
-      const [token] = newTokens()
-      // The service may be between its end and its start.
-      try {
-        if (turn % 5 === 0) await fetch(`${service}/-/reload`, { method: 'POST' })
-        if (turn % 3 === 0) {
-          const headers = { 'Content-Type': 'application/json', Origin: 'https://elsewhere.example' }
-          await fetch(`${service}/api/v2/silences`, { method: 'POST', headers, body: '{}' })
-        }
-        if (token !== undefined) await follow(token, turn % 8)
-        if (token !== undefined) seen.add(token)
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error
-      }
+    /** Begins the next one, unless the one before is still at it: nobody waits for them. */
+    goOn: () => {
+      if (isBusy) return
+      isBusy = true
+      act()
+        // Between its end and its start nobody reaches the service.
+        .catch((error) => check(error instanceof TypeError, `people with links: ${error}`))
+        .finally(() => {
+          isBusy = false
+        })
     },
   }
 }
