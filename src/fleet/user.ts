@@ -32,6 +32,13 @@ export type User = RecordOf<typeof userFields> & {
   readonly energy_contracts: readonly EnergyContract[] | null
 }
 
+/** A user as people look after it: the whole record, without what a walk adds. */
+export type UserAccount = RecordOf<typeof userFields> & {
+  readonly id: string
+  /** Set: deleted at the partner (ms since 1970). */
+  readonly deleted_at: number | null
+}
+
 export const energyContractFields = {
   id: 'string',
   energy_contract_type: 'string',

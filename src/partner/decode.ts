@@ -6,7 +6,7 @@
 // none is missing.
 
 import type { Device, DeviceType, PendingAction, ResolutionLink } from '../fleet/device.ts'
-import type { EnergyContract, User } from '../fleet/user.ts'
+import type { EnergyContract, User, UserAccount } from '../fleet/user.ts'
 import { Secret } from '../secret.ts'
 import { parseInstant } from './instant.ts'
 import { Malformed } from './json-array-stream.ts'
@@ -181,6 +181,15 @@ export function decodeUser(value: unknown, onOddField: OnOddField): User | Malfo
     external_user_id_count: null,
     energy_contracts: null,
   }
+}
+
+/** The same record as people look after it; deleted ones too. */
+export function decodeAccount(value: unknown, onOddField: OnOddField): UserAccount | Malformed {
+  const user = decodeUser(value, onOddField)
+  if (user instanceof Malformed) return user
+  const { external_user_id_count: _count, energy_contracts: _contracts, ...record } = user
+  const deletedAt = isRecord(value) ? instant(value['deleted_at'], 'deleted_at', onOddField) : null
+  return { ...record, deleted_at: deletedAt }
 }
 
 /** True for the answer of a user that was deleted, which a list only holds when asked for them. */
