@@ -2,6 +2,7 @@
 // pushes its release, and they are released last in, first out, once.
 
 import { randomUUID } from 'node:crypto'
+import type { RecordAudit } from './actor.ts'
 import { openAlerting } from './alerting.ts'
 import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
@@ -9,12 +10,14 @@ import { openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
+import { createBackOffice } from './backoffice/back-office.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
 import { sendHeartbeat } from './heartbeat.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
 import { startHttpServer } from './http/server.ts'
+import { usersApi } from './http/users-api.ts'
 import { createLinkSource } from './links/resolution-link.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
@@ -24,6 +27,7 @@ import { createIntegrationSet } from './notify/receivers/registry.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
 import { createTransport } from './partner/transport.ts'
+import { createUserDirectory } from './partner/user-directory.ts'
 import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
 import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { walk } from './poller/walk.ts'
@@ -258,13 +262,28 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       signal: closing.signal,
     })
 
+    const backOffice = createBackOffice({
+      directory: createUserDirectory({ transport, client, onOddField: telemetry.oddField }),
+      client,
+      book,
+      durableLink: () => null,
+      record: auditToLog(logger),
+      clock,
+      signal: closing.signal,
+    })
+
     async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
       const server = await startHttpServer({
         ...config.http,
         metrics,
         clock,
         logger,
-        routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
+        routes: [
+          apiV2({ api, clock, logger }),
+          apiV1({ api, clock, logger }),
+          usersApi({ backOffice, clock, logger }),
+          reloadRoute({ api, logger }),
+        ],
         health: {
           healthy: () => true,
           ready: () => ({
@@ -330,6 +349,12 @@ function credentialsOf(credentials: PartnerCredentials) {
     default:
       return credentials satisfies never
   }
+}
+
+/** What was done to whom and by whom; what it was about may be personal and stays out of logs. */
+function auditToLog(logger: Logger): RecordAudit {
+  return async ({ actor, action, result, target }) =>
+    logger.info({ actor, action, result, target }, 'Back office')
 }
 
 function nullIfUnread(error: unknown): null {

@@ -12,6 +12,7 @@ import type { ExplainCommandOptions } from './explain.ts'
 import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
 import { UsageError } from './usage-error.ts'
+import { addUsersCommands } from './users-commands.ts'
 
 /** Runs one command line (without node and the script). Never rejects. */
 export async function runCommand(args: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -153,6 +154,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   addAlertCommands(program, context, exitWith)
   addSilenceCommands(program, context, exitWith)
   addExplainCommand(program, context, exitWith)
+  addUsersCommands({ program, context, exitWith, serviceCommand })
   return program
 }
 

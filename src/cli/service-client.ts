@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { loadConfig } from '../config.ts'
 import { timeHeader } from '../http/access.ts'
+import { createJsonListScanner } from '../partner/json-array-stream.ts'
 import type { CliContext } from './context.ts'
 import { readFile } from './load.ts'
 import { plain } from './printed.ts'
@@ -16,10 +17,24 @@ export interface ServiceOptions {
 export class ServiceError extends Error {
   override readonly name = 'ServiceError'
   readonly kind: 'unreachable' | 'refused' | 'not_found' | 'strange_answer'
+  /** Null: no answer. */
+  readonly status: number | null
+  /** What a Retry-After asks for; null without one. */
+  readonly retryAfterMs: number | null
 
-  constructor(kind: ServiceError['kind'], message: string, options?: { readonly cause?: unknown }) {
+  constructor(
+    kind: ServiceError['kind'],
+    message: string,
+    options: {
+      readonly cause?: unknown
+      readonly status?: number
+      readonly retryAfterMs?: number | null
+    } = {},
+  ) {
     super(message, options)
     this.kind = kind
+    this.status = options.status ?? null
+    this.retryAfterMs = options.retryAfterMs ?? null
   }
 }
 
@@ -31,6 +46,18 @@ export interface ServiceClient {
     schema: Schema,
   ): Promise<z.output<Schema>>
   post<Schema extends z.ZodType>(path: string, body: unknown, schema: Schema): Promise<z.output<Schema>>
+  /** For what the service passes on to the partner, which may have to be waited for. */
+  change<Schema extends z.ZodType>(
+    request: { readonly method: 'POST' | 'PATCH'; readonly path: string; readonly body: unknown },
+    schema: Schema,
+  ): Promise<z.output<Schema>>
+  /** A list of any length, item by item. Rejects also in the middle: one that ends well is whole. */
+  items<Schema extends z.ZodType>(
+    path: string,
+    parameters: readonly (readonly [string, string])[],
+    schema: Schema,
+  ): AsyncIterable<z.output<Schema>>
+  text(path: string): Promise<string>
   delete(path: string): Promise<void>
   /** What time it is for the service (ms since 1970): a demo's runs ahead, and clocks differ. */
   now(): Promise<number>
@@ -38,6 +65,8 @@ export interface ServiceClient {
 
 const defaultUrl = 'http://127.0.0.1:9469'
 const timeoutMs = 30_000
+// A change waits for the partner, its Retry-After, and a look whether it was made after all.
+const changeTimeoutMs = 10 * 60_000
 
 /** Rejects with UsageError for a wrong URL, and with FileError for a configuration that is not valid. */
 export async function connectService(options: ServiceOptions, context: CliContext): Promise<ServiceClient> {
@@ -66,17 +95,20 @@ function createServiceClient(url: string, { signal, clock }: CliContext): Servic
   /** How far ahead of ours its clock is; null: not known yet. */
   let aheadMs: number | null = null
 
-  async function ask(path: string, init: RequestInit): Promise<Response> {
-    const timeout = AbortSignal.timeout(timeoutMs)
+  async function ask(
+    path: string,
+    init: RequestInit,
+    timeout = { ms: timeoutMs, signal: AbortSignal.timeout(timeoutMs) },
+  ): Promise<Response> {
     let response: Response
     try {
       response = await fetch(url + path, {
         ...init,
         redirect: 'error',
-        signal: AbortSignal.any([signal, timeout]),
+        signal: AbortSignal.any([signal, timeout.signal]),
       })
     } catch (error) {
-      const why = timeout.aborted ? `no answer within ${timeoutMs / 1_000} s` : reasonOf(error)
+      const why = timeout.signal.aborted ? `no answer within ${timeout.ms / 1_000} s` : reasonOf(error)
       throw new ServiceError(
         'unreachable',
         `cannot reach the service at ${url}: ${why}; is it running, and is this its address (--url)?`,
@@ -88,14 +120,22 @@ function createServiceClient(url: string, { signal, clock }: CliContext): Servic
     if (response.ok) return response
     const said = plain(messageIn(await response.text().catch(() => '')))
     const message = `the service answers ${response.status}${said === '' ? '' : `: ${said}`}`
-    throw new ServiceError(response.status === 404 ? 'not_found' : 'refused', message)
+    const seconds = Number(response.headers.get('Retry-After') ?? Number.NaN)
+    throw new ServiceError(response.status === 404 ? 'not_found' : 'refused', message, {
+      status: response.status,
+      retryAfterMs: Number.isFinite(seconds) ? seconds * 1_000 : null,
+    })
   }
 
   async function decoded<Schema extends z.ZodType>(
     response: Response,
     schema: Schema,
   ): Promise<z.output<Schema>> {
-    const parsed = schema.safeParse(await response.json().catch(() => undefined))
+    return checked(await response.json().catch(() => undefined), schema)
+  }
+
+  function checked<Schema extends z.ZodType>(value: unknown, schema: Schema): z.output<Schema> {
+    const parsed = schema.safeParse(value)
     if (parsed.success) return parsed.data
     throw new ServiceError(
       'strange_answer',
@@ -103,11 +143,50 @@ function createServiceClient(url: string, { signal, clock }: CliContext): Servic
     )
   }
 
+  async function* items<Schema extends z.ZodType>(
+    path: string,
+    parameters: readonly (readonly [string, string])[],
+    schema: Schema,
+  ): AsyncGenerator<z.output<Schema>> {
+    // Only until it begins: nobody knows how long a list is.
+    const late = new AbortController()
+    const hasBegun = new AbortController()
+    clock.sleep(changeTimeoutMs, hasBegun.signal).then(
+      () => late.abort(),
+      () => {},
+    )
+    let response: Response
+    try {
+      response = await ask(withQuery(path, parameters), {}, { ms: changeTimeoutMs, signal: late.signal })
+    } finally {
+      hasBegun.abort()
+    }
+    const scanner = createJsonListScanner()
+    try {
+      for await (const chunk of response.body ?? []) {
+        for (const value of scanner.push(Buffer.from(chunk))) yield checked(value, schema)
+      }
+      scanner.end()
+    } catch (error) {
+      if (signal.aborted || error instanceof ServiceError) throw error
+      throw new ServiceError('strange_answer', 'the list broke off: the log of the service says why', {
+        cause: error,
+      })
+    }
+  }
+
   return {
     async get(path, parameters, schema) {
-      const query = new URLSearchParams()
-      for (const [name, value] of parameters) query.append(name, value)
-      return decoded(await ask(`${path}?${query}`, {}), schema)
+      return decoded(await ask(withQuery(path, parameters), {}), schema)
+    },
+    items,
+    async text(path) {
+      return (await ask(path, {})).text()
+    },
+    async change({ method, path, body }, schema) {
+      const headers = { 'Content-Type': 'application/json' }
+      const timeout = { ms: changeTimeoutMs, signal: AbortSignal.timeout(changeTimeoutMs) }
+      return decoded(await ask(path, { method, headers, body: JSON.stringify(body) }, timeout), schema)
     },
     async post(path, body, schema) {
       const headers = { 'Content-Type': 'application/json' }
@@ -121,6 +200,12 @@ function createServiceClient(url: string, { signal, clock }: CliContext): Servic
       await ask(path, { method: 'DELETE' })
     },
   }
+}
+
+function withQuery(path: string, parameters: readonly (readonly [string, string])[]): string {
+  const query = new URLSearchParams()
+  for (const [name, value] of parameters) query.append(name, value)
+  return `${path}?${query}`
 }
 
 function reasonOf(error: unknown): string {

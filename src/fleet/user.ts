@@ -32,6 +32,10 @@ export type User = RecordOf<typeof userFields> & {
   readonly energy_contracts: readonly EnergyContract[] | null
 }
 
+/** What the partner tells apart. Customers are `user`s. */
+export const userRoles = ['user', 'guest', 'staff', 'admin'] as const
+export type UserRole = (typeof userRoles)[number]
+
 /** A user as people look after it: the whole record, without what a walk adds. */
 export type UserAccount = RecordOf<typeof userFields> & {
   readonly id: string

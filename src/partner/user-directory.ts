@@ -5,7 +5,7 @@
 // A creation is never sent twice by this file nor by the transport once it may have arrived: see
 // `isUncertain`. Every method rejects with a PartnerError, or with the signal's reason when that aborts.
 
-import type { UserAccount } from '../fleet/user.ts'
+import type { UserAccount, UserRole } from '../fleet/user.ts'
 import type { Secret } from '../secret.ts'
 import {
   type DeviceAddress,
@@ -24,9 +24,6 @@ import { parseInstant } from './instant.ts'
 import { Malformed } from './json-array-stream.ts'
 import { PartnerError } from './partner-error.ts'
 import type { Transport } from './transport.ts'
-
-export const userRoles = ['user', 'guest', 'staff', 'admin'] as const
-export type UserRole = (typeof userRoles)[number]
 
 /** What a call may set, in the partner's current spelling. Null takes a value away. */
 export interface UserFields {
