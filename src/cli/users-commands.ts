@@ -1,10 +1,12 @@
 // `fleetwarden users …`: its commands and their options. What they do is in users.ts, reconcile.ts and migrate.ts.
 
 import { type Command, Option } from 'commander'
+import { findingKinds } from '../backoffice/finding-kinds.ts'
 import { deviceTypes } from '../fleet/device.ts'
 import { userRoles } from '../fleet/user.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import { outputFormats } from './output-format.ts'
+import type { ReconcileOptions } from './reconcile.ts'
 import type {
   ArchiveUserOptions,
   CreateUserOptions,
@@ -83,6 +85,25 @@ export function addUsersCommands({ program, context, exitWith, serviceCommand }:
     .action(async (reference: string, options: ArchiveUserOptions) => {
       const { archiveUser } = await import('./users.ts')
       exitWith(await archiveUser(reference, options, context))
+    })
+
+  command('reconcile')
+    .description('compares a CSV file of your customers with the users; exit code 3 if something is found')
+    .argument('<customers.csv>', 'with an external id in each row; names of columns in English or German')
+    .option('--columns <names>', 'what your columns are called: external_user_id=Nummer,email=Post')
+    .addOption(
+      new Option('--only <kinds...>', 'findings of these kinds')
+        .choices([...findingKinds])
+        .default([], 'all'),
+    )
+    .addOption(formatOption())
+    .option('--apply', 'puts right what can be; says what that is, and asks', false)
+    .option('--yes', 'does not ask', false)
+    .option('--journal <file>', 'what was done, to go on with (default: beside the CSV file)')
+    .option('--archive-many', 'archives more than 5 % of all users', false)
+    .action(async (file: string, options: ReconcileOptions) => {
+      const { reconcileUsers } = await import('./reconcile.ts')
+      exitWith(await reconcileUsers(file, options, context))
     })
 }
 
