@@ -11,11 +11,13 @@ import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
 import { createBackOffice } from './backoffice/back-office.ts'
+import { openMigrations } from './backoffice/migrations.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
 import { sendHeartbeat } from './heartbeat.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
+import { migrationApi } from './http/migration-api.ts'
 import { startHttpServer } from './http/server.ts'
 import { usersApi } from './http/users-api.ts'
 import { createLinkSource } from './links/resolution-link.ts'
@@ -138,9 +140,24 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       events: { dispatcher: telemetry.dispatcher, onUnreadableSilence: telemetry.unreadableSilence },
     })
     const { dispatcher } = alerting
+    const closing = new AbortController()
+    releases.defer(async () => closing.abort())
+    const directory = createUserDirectory({ transport, client, onOddField: telemetry.oddField })
+    const office = { directory, client, record: auditToLog(logger), clock, signal: closing.signal }
+    const backOffice = createBackOffice({ ...office, book, durableLink: () => null })
+    const migrations = await openMigrations({
+      ...office,
+      backOffice,
+      store: storage,
+      returnUrls: { successUrl: home, cancelUrl: home },
+    })
+
     const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
       readWatchedDevice({ ...device, client, signal })
-    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
+    const readUser = async (userId: string, signal: AbortSignal) => {
+      const user = await client.user(userId, signal).catch(nullIfUnread)
+      return user === null ? null : migrations.annotated(user)
+    }
 
     const monitor = await openMonitor({
       book,
@@ -157,7 +174,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           concurrency: config.partner.concurrency * usersPerSocket,
           needs: current.rules.reads,
           watched: book,
-          onUser,
+          onUser: (reading) => {
+            const user = migrations.annotated(reading.user)
+            return onUser(user === reading.user ? reading : { ...reading, user })
+          },
           onUnread: telemetry.unread,
           ...(deps.onProgress === undefined ? {} : { progress: deps.onProgress }),
         }),
@@ -180,6 +200,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       acknowledgements: () => alerting.acknowledgements.size(),
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
+      migrationUsers: () => migrations.counts(),
     })
 
     let firstWalkEnded = false
@@ -242,8 +263,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       }
     }
 
-    const closing = new AbortController()
-    releases.defer(async () => closing.abort())
     const api = createAlertingApi({
       book,
       alerting,
@@ -262,16 +281,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       signal: closing.signal,
     })
 
-    const backOffice = createBackOffice({
-      directory: createUserDirectory({ transport, client, onOddField: telemetry.oddField }),
-      client,
-      book,
-      durableLink: () => null,
-      record: auditToLog(logger),
-      clock,
-      signal: closing.signal,
-    })
-
     async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
       const server = await startHttpServer({
         ...config.http,
@@ -282,6 +291,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           apiV2({ api, clock, logger }),
           apiV1({ api, clock, logger }),
           usersApi({ backOffice, clock, logger }),
+          migrationApi({ migrations, clock, logger }),
           reloadRoute({ api, logger }),
         ],
         health: {

@@ -44,6 +44,8 @@ export interface MetricSources extends DeliverySources {
   /** Requests a second that the client allows itself at present. */
   readonly partnerRateLimit?: () => number
   readonly partnerCircuitOpen?: () => boolean
+  /** Users that are moved over from another system, by the step that they are at. */
+  readonly migrationUsers?: () => Readonly<Record<string, number>>
 }
 
 export interface Metrics extends DeliveryMetrics {
@@ -232,6 +234,17 @@ export function createMetrics(options: MetricsOptions): Metrics {
     'Evaluations of rules that could not be decided, by reason.',
     ['alertname', 'reason'],
     mostAlertSeries,
+  )
+
+  // ---- the back office
+
+  gauge(
+    'fleet_migration_users',
+    'Users that are moved over from another system, by the last step that is done.',
+    ['step'],
+    (set) => {
+      for (const [step, count] of Object.entries(sources.migrationUsers?.() ?? {})) set({ step }, count)
+    },
   )
 
   const delivery = createDeliveryMetrics(

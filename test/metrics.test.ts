@@ -41,6 +41,7 @@ const names = [
   'fleet_devices',
   'fleet_heartbeats_total',
   'fleet_malformed_total',
+  'fleet_migration_users',
   'fleet_notification_duration_seconds',
   'fleet_notification_oldest_seconds',
   'fleet_notification_queue_length',
@@ -85,6 +86,7 @@ function fill(metrics: Metrics): void {
     acknowledgements: () => 5,
     partnerRateLimit: () => 50,
     partnerCircuitOpen: () => false,
+    migrationUsers: () => ({ planned: 1, done: 2 }),
   })
   const tally = createDeviceTally()
   const types: DeviceType[] = ['heat_pump', 'electric_vehicle', 'inverter', 'wallbox']

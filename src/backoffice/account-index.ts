@@ -1,4 +1,4 @@
-// All users of a fleet in little memory, found by external id or by e-mail address: some 200 bytes each outside
+// All users of a fleet in little memory, found by external id or by e-mail address: some 320 bytes each outside
 // of the heap, so that a million of them are compared with a file on an ordinary machine. Records are packed
 // into buffers; two hash tables say where. A hash only leads to a record, which is then compared itself.
 

@@ -4,18 +4,13 @@
 
 import type { Clock } from '../clock.ts'
 import { type Journal, journalKey } from './journal.ts'
+import { type SendOutcome, sendPatiently } from './patient-sending.ts'
 import type { Finding, Fix } from './reconciliation.ts'
-
-export type FixOutcome =
-  | { readonly kind: 'done' }
-  | { readonly kind: 'refused'; readonly problem: string }
-  /** `waitMs`: what the answer asks for; null: it does not say. */
-  | { readonly kind: 'later'; readonly problem: string; readonly waitMs: number | null }
 
 export interface ApplyOptions {
   readonly findings: Iterable<Finding>
   readonly journal: Journal
-  readonly send: (fix: Fix) => Promise<FixOutcome>
+  readonly send: (fix: Fix) => Promise<SendOutcome>
   readonly clock: Pick<Clock, 'sleep'>
   readonly signal: AbortSignal
   readonly onProgress: (done: number) => void
@@ -30,10 +25,6 @@ export interface ApplyReport {
   /** Why it ended early; null: it did not. */
   readonly stopped: string | null
 }
-
-const firstWaitMs = 1_000
-const longestWaitMs = 60_000
-const mostTries = 10
 
 export async function applyFixes(options: ApplyOptions): Promise<ApplyReport> {
   const { journal, signal } = options
@@ -50,7 +41,7 @@ export async function applyFixes(options: ApplyOptions): Promise<ApplyReport> {
       doneBefore++
     } else {
       await journal.begin(key)
-      const outcome = await untilAnswered(fix, options)
+      const outcome = await sendPatiently(() => options.send(fix), options)
       if (outcome === null) return report('stopped')
       if (outcome.kind === 'later') return report(outcome.problem)
       await journal.end(key, outcome.kind === 'done' ? 'done' : 'failed')
@@ -64,27 +55,4 @@ export async function applyFixes(options: ApplyOptions): Promise<ApplyReport> {
   }
   await journal.finish()
   return report(null)
-}
-
-/** Null: stopped meanwhile. `later`: there were enough tries. */
-async function untilAnswered(
-  fix: Fix,
-  { send, clock, signal }: Pick<ApplyOptions, 'send' | 'clock' | 'signal'>,
-): Promise<FixOutcome | null> {
-  for (let attempt = 1; ; attempt++) {
-    let outcome: FixOutcome
-    try {
-      outcome = await send(fix)
-    } catch (error) {
-      if (signal.aborted) return null
-      throw error
-    }
-    if (outcome.kind !== 'later' || attempt === mostTries) return outcome
-    const backoffMs = Math.min(firstWaitMs * 2 ** (attempt - 1), longestWaitMs)
-    try {
-      await clock.sleep(Math.max(outcome.waitMs ?? 0, backoffMs), signal)
-    } catch {
-      return null
-    }
-  }
 }

@@ -4,11 +4,12 @@
 
 import { z } from 'zod'
 import { createAccountIndex } from '../backoffice/account-index.ts'
-import { applyFixes, type FixOutcome } from '../backoffice/apply-fixes.ts'
+import { applyFixes } from '../backoffice/apply-fixes.ts'
 import { mapColumns, parseColumnNames, userColumns } from '../backoffice/csv-columns.ts'
 import { type CsvFile, openCsv } from '../backoffice/csv-file.ts'
 import type { FindingKind } from '../backoffice/finding-kinds.ts'
 import { openJournal } from '../backoffice/journal.ts'
+import type { SendOutcome } from '../backoffice/patient-sending.ts'
 import {
   type Customer,
   customerOf,
@@ -23,7 +24,8 @@ import type { CliContext, ExitCode } from './context.ts'
 import { type Column, type OutputFormat, printItems } from './output-format.ts'
 import { plain } from './printed.ts'
 import { createProgressBar } from './progress-bar.ts'
-import { connectService, type ServiceClient, ServiceError, type ServiceOptions } from './service-client.ts'
+import { sent } from './sent-change.ts'
+import { connectService, type ServiceClient, type ServiceOptions } from './service-client.ts'
 import { UsageError } from './usage-error.ts'
 import { userAnswer } from './user-answers.ts'
 import { fieldByOption, isWanted } from './users.ts'
@@ -158,38 +160,23 @@ async function apply({ file, found, wanted, options, service, context }: Applyin
 
 const anything = z.unknown()
 
-async function send(fix: Fix, service: ServiceClient): Promise<FixOutcome> {
-  try {
-    switch (fix.action) {
-      case 'create':
-        await service.change({ method: 'POST', path: '/api/v1/users', body: { user: fix.user } }, anything)
-        break
-      case 'update': {
-        const path = `/api/v1/users/${encodeURIComponent(fix.userId)}`
-        await service.change(
-          { method: 'PATCH', path, body: { changes: fix.changes, seen: fix.seen } },
-          anything,
-        )
-        break
-      }
-      case 'archive': {
-        const path = `/api/v1/users/${encodeURIComponent(fix.userId)}/archive`
-        await service.change({ method: 'POST', path, body: { seen: fix.seen } }, anything)
-        break
-      }
-      default:
-        fix satisfies never
+function send(fix: Fix, service: ServiceClient): Promise<SendOutcome> {
+  switch (fix.action) {
+    case 'create':
+      return sent(() =>
+        service.change({ method: 'POST', path: '/api/v1/users', body: { user: fix.user } }, anything),
+      )
+    case 'update': {
+      const path = `/api/v1/users/${encodeURIComponent(fix.userId)}`
+      const body = { changes: fix.changes, seen: fix.seen }
+      return sent(() => service.change({ method: 'PATCH', path, body }, anything))
     }
-    return { kind: 'done' }
-  } catch (error) {
-    if (!(error instanceof ServiceError)) throw error
-    const { kind, status, retryAfterMs, message } = error
-    if (kind === 'unreachable' || status === 429 || status === 503) {
-      return { kind: 'later', problem: message, waitMs: retryAfterMs }
+    case 'archive': {
+      const path = `/api/v1/users/${encodeURIComponent(fix.userId)}/archive`
+      return sent(() => service.change({ method: 'POST', path, body: { seen: fix.seen } }, anything))
     }
-    // Who may not do one may do none.
-    if (status === 401 || status === 403) throw error
-    return { kind: 'refused', problem: message }
+    default:
+      return fix satisfies never
   }
 }
 

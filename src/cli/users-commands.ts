@@ -5,6 +5,7 @@ import { findingKinds } from '../backoffice/finding-kinds.ts'
 import { deviceTypes } from '../fleet/device.ts'
 import { userRoles } from '../fleet/user.ts'
 import type { CliContext, ExitCode } from './context.ts'
+import type { MigrateOptions } from './migrate.ts'
 import { outputFormats } from './output-format.ts'
 import type { ReconcileOptions } from './reconcile.ts'
 import type {
@@ -105,6 +106,27 @@ export function addUsersCommands({ program, context, exitWith, serviceCommand }:
       const { reconcileUsers } = await import('./reconcile.ts')
       exitWith(await reconcileUsers(file, options, context))
     })
+
+  command('migrate')
+    .description(
+      'moves users over from another system, as far as it goes now; exit code 3 while some are on their way',
+    )
+    .argument('[plan.csv]', 'a row for each user (default: goes on with those who were planned before)')
+    .option('--status', 'only says how far they are', false)
+    .option('--links <file>', 'where the links of onboarding sessions go, for their customers')
+    .option('--reopen', 'opens sessions anew whose links were lost', false)
+    .option('--forget <ids...>', 'forgets these external ids; changes nothing at the partner', collected, [])
+    .option('--columns <names>', 'what your columns are called: external_user_id=Nummer,email=Post')
+    .addOption(formatOption())
+    .option('--yes', 'does not ask', false)
+    .action(async (file: string | undefined, options: MigrateOptions) => {
+      const { migrateUsers } = await import('./migrate.ts')
+      exitWith(await migrateUsers(file, options, context))
+    })
+}
+
+function collected(value: string, all: readonly string[]): readonly string[] {
+  return [...all, value]
 }
 
 function referring(command: Command): Command {

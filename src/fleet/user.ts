@@ -24,13 +24,22 @@ export const userFields = {
   num_wallboxes: 'double',
 } as const satisfies Record<string, FieldType>
 
-export type User = RecordOf<typeof userFields> & {
-  readonly id: string
-  /** How many users of this walk's list carry the same external id; null where it was not counted. */
-  readonly external_user_id_count: number | null
-  /** Null when no loaded rule reads contracts, or when they could not be read. */
-  readonly energy_contracts: readonly EnergyContract[] | null
-}
+/** What the back office knows of a user who is moved over from another system; null: who is not. */
+export const migrationFields = {
+  /** The last step that is done: `created`, `identified`, `onboarding`, `verified` or `done`. */
+  migration_step: 'string',
+  /** Since when. */
+  migration_since: 'timestamp',
+} as const satisfies Record<string, FieldType>
+
+export type User = RecordOf<typeof userFields> &
+  RecordOf<typeof migrationFields> & {
+    readonly id: string
+    /** How many users of this walk's list carry the same external id; null where it was not counted. */
+    readonly external_user_id_count: number | null
+    /** Null when no loaded rule reads contracts, or when they could not be read. */
+    readonly energy_contracts: readonly EnergyContract[] | null
+  }
 
 /** What the partner tells apart. Customers are `user`s. */
 export const userRoles = ['user', 'guest', 'staff', 'admin'] as const

@@ -178,6 +178,8 @@ export function decodeUser(value: unknown, onOddField: OnOddField): User | Malfo
     num_electric_vehicles: double(raw['num_electric_vehicles'], 'num_electric_vehicles', odd),
     num_inverters: double(raw['num_inverters'], 'num_inverters', odd),
     num_wallboxes: double(raw['num_wallboxes'], 'num_wallboxes', odd),
+    migration_step: null,
+    migration_since: null,
     external_user_id_count: null,
     energy_contracts: null,
   }
@@ -187,7 +189,13 @@ export function decodeUser(value: unknown, onOddField: OnOddField): User | Malfo
 export function decodeAccount(value: unknown, onOddField: OnOddField): UserAccount | Malformed {
   const user = decodeUser(value, onOddField)
   if (user instanceof Malformed) return user
-  const { external_user_id_count: _count, energy_contracts: _contracts, ...record } = user
+  const {
+    migration_step: _step,
+    migration_since: _since,
+    external_user_id_count: _count,
+    energy_contracts: _contracts,
+    ...record
+  } = user
   const deletedAt = isRecord(value) ? instant(value['deleted_at'], 'deleted_at', onOddField) : null
   return { ...record, deleted_at: deletedAt }
 }

@@ -103,6 +103,15 @@ const steps: readonly string[] = [
   ALTER TABLE alert ADD COLUMN flips TEXT NOT NULL DEFAULT '[]';
   ALTER TABLE alert ADD COLUMN flapping_since REAL;
   `,
+  `
+  CREATE TABLE user_migration (
+    external_id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT,
+    step TEXT NOT NULL,
+    since REAL NOT NULL,
+    state TEXT NOT NULL
+  ) STRICT;
+  `,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

@@ -11,6 +11,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Alert } from '../alerts/alert.ts'
 import type { StoredSilence } from '../alerts/silence.ts'
 import type { AlertChanges } from '../alerts/store.ts'
+import type { MigrationState } from '../backoffice/migration.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { openFile, storageError } from './sqlite-file.ts'
@@ -38,6 +39,12 @@ import {
   rowIdOf,
   walkStatements,
 } from './sqlite-tables.ts'
+import {
+  externalIdOf,
+  readUserMigration,
+  userMigrationStatements,
+  userMigrationValues,
+} from './sqlite-user-migrations.ts'
 import { type Storage, StorageError } from './storage.ts'
 
 export interface SqliteOptions {
@@ -73,6 +80,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const notify = notifyStatements(db)
   const silence = silenceStatements(db)
   const walk = walkStatements(db)
+  const userMigration = userMigrationStatements(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -199,6 +207,31 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
     saveWalkState: (state) =>
       write('save a walk', () => {
         walk.set.run(1, JSON.stringify(state))
+      }),
+
+    loadMigrations: () =>
+      call('load migrations', async () => {
+        const loaded: MigrationState[] = []
+        await inSlices(userMigration.all.all(), (row) => {
+          const read = readOrSkip(row, readUserMigration, (error) =>
+            options.logger?.error(
+              { error, externalId: externalIdOf(row) },
+              'A stored migration of a user could not be read and is left out',
+            ),
+          )
+          if (read !== null) loaded.push(read)
+        })
+        return loaded
+      }),
+
+    saveMigration: (state) =>
+      write('save a migration', () => {
+        userMigration.upsert.run(...userMigrationValues(state))
+      }),
+
+    deleteMigration: (externalId) =>
+      write('delete a migration', () => {
+        userMigration.remove.run(externalId)
       }),
 
     close: () =>

@@ -5,6 +5,7 @@
 import type { SilenceStore } from '../alerts/silence.ts'
 import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
+import type { MigrationStore } from '../backoffice/migration-store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 
 /**
@@ -12,7 +13,7 @@ import type { NotifyStore } from '../notify/store.ts'
  * process is killed half-way. Calls run one after the other in the order in which they were made. They
  * reject with a StorageError; after that the next call may well succeed.
  */
-export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStore {
+export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStore, MigrationStore {
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createAccountIndex } from '../../src/backoffice/account-index.ts'
-import { applyFixes, type FixOutcome } from '../../src/backoffice/apply-fixes.ts'
+import { applyFixes } from '../../src/backoffice/apply-fixes.ts'
 import { journalKey, openJournal } from '../../src/backoffice/journal.ts'
+import type { SendOutcome } from '../../src/backoffice/patient-sending.ts'
 import { type Customer, customerOf, type Finding, reconcile } from '../../src/backoffice/reconciliation.ts'
 import { conflictsOf } from '../../src/backoffice/user-change.ts'
 import type { UserAccount } from '../../src/fleet/user.ts'
@@ -327,7 +328,7 @@ describe('putting right', () => {
 
   async function applied(
     file: string,
-    answer: (userId: string, attempt: number) => FixOutcome | Error,
+    answer: (userId: string, attempt: number) => SendOutcome | Error,
     signal: AbortSignal = never,
   ) {
     const journal = await openJournal(file)
@@ -355,7 +356,7 @@ describe('putting right', () => {
       await journal.close()
     }
   }
-  const done: FixOutcome = { kind: 'done' }
+  const done: SendOutcome = { kind: 'done' }
 
   it('does one after the other, and tells what is refused', async () => {
     const { report, sent, refused } = await applied(await journalFile(), (id) =>
@@ -366,7 +367,7 @@ describe('putting right', () => {
   })
 
   it('waits as long as a 429 in the middle asks for, and goes on', async () => {
-    const later: FixOutcome = { kind: 'later', problem: 'too many requests', waitMs: 90_000 }
+    const later: SendOutcome = { kind: 'later', problem: 'too many requests', waitMs: 90_000 }
     const { report, sent, slept } = await applied(await journalFile(), (id, attempt) =>
       id === 'c' && attempt < 3 ? later : done,
     )
@@ -377,7 +378,7 @@ describe('putting right', () => {
 
   it('ends early when it is told to wait for ever, and the next run goes on there', async () => {
     const file = await journalFile()
-    const later: FixOutcome = { kind: 'later', problem: 'away', waitMs: null }
+    const later: SendOutcome = { kind: 'later', problem: 'away', waitMs: null }
     const first = await applied(file, (id) => (id === 'c' ? later : done))
     expect(first.report).toEqual({ done: 2, refused: 0, doneBefore: 0, stopped: 'away' })
     const second = await applied(file, () => done)
