@@ -144,7 +144,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     releases.defer(async () => closing.abort())
     const directory = createUserDirectory({ transport, client, onOddField: telemetry.oddField })
     const office = { directory, client, record: auditToLog(logger), clock, signal: closing.signal }
-    const backOffice = createBackOffice({ ...office, book, durableLink: () => null })
+    const onMalformed = () => metrics.malformed('user')
+    const backOffice = createBackOffice({ ...office, book, durableLink: () => null, onMalformed })
     const migrations = await openMigrations({
       ...office,
       backOffice,

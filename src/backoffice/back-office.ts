@@ -19,6 +19,7 @@ import { Malformed } from '../partner/json-array-stream.ts'
 import { PartnerError } from '../partner/partner-error.ts'
 import type { NewUser, UserDirectory, UserFields } from '../partner/user-directory.ts'
 import { auditedChange } from './audited-change.ts'
+import { createTurns } from './turns.ts'
 import { changesOf, conflictsOf, type FieldChange, fieldsOf, type SeenFields } from './user-change.ts'
 import { type CreationOutcome, createUserOnce } from './user-creation.ts'
 import {
@@ -37,6 +38,8 @@ export interface BackOfficeOptions {
   /** A link of ours that somebody can be sent to, for an alert about a device; null: there is none. */
   readonly durableLink: (alert: Alert) => string | null
   readonly record: RecordAudit
+  /** Told of each user in a list who cannot be read, and so is not in it. */
+  readonly onMalformed?: () => void
   readonly clock: Pick<Clock, 'sleep'>
   /** Ends what is still being asked of the partner. */
   readonly signal: AbortSignal
@@ -129,7 +132,10 @@ export function createBackOffice(options: BackOfficeOptions): BackOffice {
     const alertsAbout = (account: UserAccount) => firing.get(account.id) ?? 0
     let waiting: Promise<ListedAccount | null>[] = []
     for await (const account of directory.accounts({ includeDeleted: filter.includeDeleted }, signal)) {
-      if (account instanceof Malformed) continue
+      if (account instanceof Malformed) {
+        options.onMalformed?.()
+        continue
+      }
       if (!matches(account, filter, () => alertsAbout(account) > 0)) continue
       const listed = { account, counts: countsOf(account), alerts: alertsAbout(account) }
       const unknown = unknownCounts(listed.counts, filter)
@@ -344,21 +350,4 @@ async function wanted(waiting: readonly Promise<ListedAccount | null>[]): Promis
 function nullIfUnread(error: unknown): null {
   if (error instanceof PartnerError) return null
   throw error
-}
-
-/** Runs what has the same key one after the other, whether or not the one before succeeded. */
-function createTurns(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
-  const last = new Map<string, Promise<unknown>>()
-  return (key, work) => {
-    const result = (last.get(key) ?? Promise.resolve()).then(work)
-    const turn = result.then(
-      () => {},
-      () => {},
-    )
-    last.set(key, turn)
-    void turn.then(() => {
-      if (last.get(key) === turn) last.delete(key)
-    })
-    return result
-  }
 }

@@ -114,28 +114,19 @@ function delimiterOf(text: string): string {
 }
 
 function headerOf(start: string, { file, delimiter, skippedLines }: Reading): CsvRow {
-  let found: CsvRow | null = null
   const parser = createParser(delimiter)
-  parser.on('readable', () => {
-    for (let record = parser.read(); record !== null && found === null; record = parser.read()) {
-      found = rowOf(record as ParsedRecord, skippedLines)
-    }
-  })
-  // What is cut off at the end of the head is no error: the first record is what counts.
+  // What is cut off at the end of these first bytes is no error: the first record is what counts.
   parser.on('error', () => {})
   parser.write(start)
-  for (let record = parser.read(); record !== null && found === null; record = parser.read()) {
-    found = rowOf(record as ParsedRecord, skippedLines)
-  }
-  if (found === null) {
+  let first: ParsedRecord | null = parser.read()
+  if (first === null) {
+    // A file of one line without its end.
     parser.end()
-    const last = parser.read() as ParsedRecord | null
-    if (last !== null) found = rowOf(last, skippedLines)
+    first = parser.read()
   }
   parser.destroy()
-  if (found === null)
-    throw fileError(file, 1, 'the file is empty: expected a first line with the names of the columns')
-  return found
+  if (first !== null) return rowOf(first, skippedLines)
+  throw fileError(file, 1, 'the file is empty: expected a first line with the names of the columns')
 }
 
 async function* rowsOf(
@@ -153,8 +144,8 @@ async function* rowsOf(
   let lastLine = headerLine
 
   function* taken(): Generator<CsvRow> {
-    for (let record: unknown = parser.read(); record !== null; record = parser.read()) {
-      const row = rowOf(record as ParsedRecord, skippedLines)
+    for (let record: ParsedRecord | null = parser.read(); record !== null; record = parser.read()) {
+      const row = rowOf(record, skippedLines)
       if (row.line <= headerLine) continue
       lastLine = row.line
       const { cells } = row

@@ -21,6 +21,7 @@ import {
   unverified,
 } from './migration.ts'
 import type { MigrationStore } from './migration-store.ts'
+import { createTurns } from './turns.ts'
 
 /** What is to become of one user. */
 export type MigrationPlan = Pick<
@@ -74,8 +75,8 @@ export async function openMigrations(options: MigrationsOptions): Promise<Migrat
   const byExternalId = new Map<string, MigrationState>()
   const byUserId = new Map<string, MigrationState>()
   for (const state of await store.loadMigrations()) remember(state)
-  /** Of each user one at a time. */
-  const running = new Map<string, Promise<unknown>>()
+  /** Each user by one at a time. */
+  const inTurn = createTurns()
 
   function remember(state: MigrationState): void {
     byExternalId.set(state.externalId, state)
@@ -86,19 +87,6 @@ export async function openMigrations(options: MigrationsOptions): Promise<Migrat
     await store.saveMigration(state)
     remember(state)
     return state
-  }
-
-  function inTurn<T>(externalId: string, work: () => Promise<T>): Promise<T> {
-    const result = (running.get(externalId) ?? Promise.resolve()).then(work)
-    const turn = result.then(
-      () => {},
-      () => {},
-    )
-    running.set(externalId, turn)
-    void turn.then(() => {
-      if (running.get(externalId) === turn) running.delete(externalId)
-    })
-    return result
   }
 
   async function takeOn(

@@ -42,7 +42,7 @@ export async function createUserOnce(user: NewUser, options: CreationOptions): P
       if (isUncertain(error)) {
         const account = await lookUp(user, options)
         if (account !== null) return recovered(account, user)
-        if (isRepeated || attempt >= mostAttempts) throw error
+        if (attempt >= mostAttempts) throw error
       } else if (isRefusal(error) && (isRepeated || namesEmail(error))) {
         const account = await accountByEmail(user.email, options)
         if (account === null) throw error

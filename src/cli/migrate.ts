@@ -9,6 +9,7 @@ import { openCsv } from '../backoffice/csv-file.ts'
 import { type MigrationStep, migrationSteps } from '../backoffice/migration.ts'
 import { planColumns, readPlan } from '../backoffice/migration-plan.ts'
 import { sendPatiently } from '../backoffice/patient-sending.ts'
+import { isWanted } from './change-user.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import { csvLine } from './csv-lines.ts'
 import { type Column, type OutputFormat, printItems } from './output-format.ts'
@@ -17,7 +18,6 @@ import { createProgressBar } from './progress-bar.ts'
 import { sent } from './sent-change.ts'
 import { connectService, type ServiceClient, type ServiceOptions } from './service-client.ts'
 import { UsageError } from './usage-error.ts'
-import { isWanted } from './users.ts'
 
 export interface MigrateOptions extends ServiceOptions {
   readonly columns?: string

@@ -20,6 +20,7 @@ import {
 } from '../backoffice/reconciliation.ts'
 import { userFieldNames } from '../backoffice/user-input.ts'
 import type { UserFields } from '../partner/user-directory.ts'
+import { fieldByOption, isWanted } from './change-user.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import { type Column, type OutputFormat, printItems } from './output-format.ts'
 import { plain } from './printed.ts'
@@ -28,7 +29,6 @@ import { sent } from './sent-change.ts'
 import { connectService, type ServiceClient, type ServiceOptions } from './service-client.ts'
 import { UsageError } from './usage-error.ts'
 import { userAnswer } from './user-answers.ts'
-import { fieldByOption, isWanted } from './users.ts'
 
 export interface ReconcileOptions extends ServiceOptions {
   readonly columns?: string

@@ -1,6 +1,7 @@
 // What the service answers about users, as commands read it, and how a user is named on a command line.
 
 import { z } from 'zod'
+import { deviceTypeWords, isDeviceType } from '../fleet/device.ts'
 import type { ServiceClient } from './service-client.ts'
 
 const text = z.string().nullable()
@@ -75,4 +76,15 @@ export function fullName({
   last_name: last,
 }: Pick<UserAnswer, 'first_name' | 'last_name'>) {
   return [first, last].filter((part) => part !== null && part !== '').join(' ')
+}
+
+export function deviceWords({
+  type,
+  manufacturer,
+}: {
+  readonly type: string
+  readonly manufacturer: string
+}): string {
+  const word = isDeviceType(type) ? deviceTypeWords[type][0] : type
+  return [manufacturer === 'unknown' ? '' : manufacturer, word].filter((part) => part !== '').join(' ')
 }

@@ -1,20 +1,16 @@
-// `fleetwarden users …`: its commands and their options. What they do is in users.ts, reconcile.ts and migrate.ts.
+// `fleetwarden users …`: its commands and their options. What they do is in users.ts, change-user.ts,
+// reconcile.ts and migrate.ts.
 
 import { type Command, Option } from 'commander'
 import { findingKinds } from '../backoffice/finding-kinds.ts'
 import { deviceTypes } from '../fleet/device.ts'
 import { userRoles } from '../fleet/user.ts'
+import type { ArchiveUserOptions, CreateUserOptions, UpdateUserOptions } from './change-user.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import type { MigrateOptions } from './migrate.ts'
 import { outputFormats } from './output-format.ts'
 import type { ReconcileOptions } from './reconcile.ts'
-import type {
-  ArchiveUserOptions,
-  CreateUserOptions,
-  ListUsersOptions,
-  ShowUserOptions,
-  UpdateUserOptions,
-} from './users.ts'
+import type { ListUsersOptions, ShowUserOptions } from './users.ts'
 
 export interface UsersCommandsOptions {
   readonly program: Command
@@ -66,7 +62,7 @@ export function addUsersCommands({ program, context, exitWith, serviceCommand }:
     .description('creates a user, once, and prints the id')
     .option('--invite', 'a staff or admin user gets an invitation e-mail, and that is wanted', false)
     .action(async (options: CreateUserOptions) => {
-      const { createUser } = await import('./users.ts')
+      const { createUser } = await import('./change-user.ts')
       exitWith(await createUser(options, context))
     })
 
@@ -75,7 +71,7 @@ export function addUsersCommands({ program, context, exitWith, serviceCommand }:
     .option('--invite', 'a staff or admin user gets an invitation e-mail, and that is wanted', false)
     .option('--yes', 'does not ask', false)
     .action(async (reference: string, options: UpdateUserOptions) => {
-      const { updateUser } = await import('./users.ts')
+      const { updateUser } = await import('./change-user.ts')
       exitWith(await updateUser(reference, options, context))
     })
 
@@ -84,7 +80,7 @@ export function addUsersCommands({ program, context, exitWith, serviceCommand }:
     .option('--release-external-id', 'takes the external id away, so that another user can have it', false)
     .option('--yes', 'does not ask', false)
     .action(async (reference: string, options: ArchiveUserOptions) => {
-      const { archiveUser } = await import('./users.ts')
+      const { archiveUser } = await import('./change-user.ts')
       exitWith(await archiveUser(reference, options, context))
     })
 

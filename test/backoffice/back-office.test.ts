@@ -53,6 +53,17 @@ describe('the list of users', () => {
     expect(found.map(({ account, alerts }) => [account.id, alerts])).toEqual([[userId, 1]])
   })
 
+  it('leaves out who cannot be read, and counts them', async () => {
+    const world = await openOffice()
+    world.simulator.faults.add({
+      kind: 'malformed_users',
+      as: 'string',
+      users: [world.simulator.fleet.userId(3)],
+    })
+    expect(await listed(world)).toHaveLength(19)
+    expect(world.malformed()).toBe(1)
+  })
+
   it('fails rather than being short when the partner breaks off', async () => {
     const world = await openOffice()
     world.simulator.faults.add({ kind: 'cut', path: '/users$' })

@@ -23,6 +23,8 @@ export interface Office {
   /** The next entries cannot be written. */
   breakTrail(): void
   readonly alerts: Alert[]
+  /** Users of lists who could not be read. */
+  malformed(): number
 }
 
 export async function openOffice(
@@ -41,6 +43,7 @@ export async function openOffice(
   const trail: AuditEntry[] = []
   const alerts: Alert[] = []
   let isBroken = false
+  let malformed = 0
   const office = createBackOffice({
     directory,
     client,
@@ -51,6 +54,7 @@ export async function openOffice(
       },
     },
     durableLink,
+    onMalformed: () => void malformed++,
     record: async (entry) => {
       if (isBroken) throw new Error('the trail cannot be written')
       trail.push(entry)
@@ -69,5 +73,6 @@ export async function openOffice(
       isBroken = true
     },
     alerts,
+    malformed: () => malformed,
   }
 }
