@@ -17,6 +17,7 @@ import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
 import type { CreateTokenOptions } from './token.ts'
 import { UsageError } from './usage-error.ts'
+import { addUsersCommands } from './users-commands.ts'
 
 /** Runs one command line (without node and the script). Never rejects. */
 export async function runCommand(args: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -160,6 +161,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   addExplainCommand(program, context, exitWith)
   addTokenCommands(program, context, exitWith)
   addAuditCommands(program, context, exitWith)
+  addUsersCommands({ program, context, exitWith, serviceCommand })
   return program
 }
 

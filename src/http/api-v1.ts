@@ -121,8 +121,14 @@ function alertJson(api: AlertingApi, alert: Alert, now: number) {
         ? null
         : { since: new Date(alert.noData.since).toISOString(), reason: alert.noData.reason },
     isFlapping: api.isFlapping(alert),
+    externalUserId: externalUserId(alert),
     acknowledgement: acknowledgement === null ? null : acknowledgementJson(acknowledgement),
   }
+}
+
+/** For systems that know customers by it; some utilities use the e-mail address, which is personal. */
+function externalUserId({ affected: { externalUserId: id } }: Alert): string | null {
+  return id?.includes('@') ? null : id
 }
 
 function acknowledgementJson({ fingerprint, by, comment, at, until }: Acknowledgement) {

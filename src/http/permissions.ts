@@ -40,6 +40,23 @@ const endpointRows = {
   'DELETE /api/v1/alerts/:fingerprint/acknowledgement': ['operator', 'takes that back'],
   'POST /api/v1/silences/preview': ['viewer', 'what a silence would match; changes nothing'],
   'GET /api/v1/explain/:id': ['viewer', "why something alerts or doesn't"],
+  'GET /api/v1/users': ['operator', 'users, as the partner has them'],
+  'POST /api/v1/users': ['admin', 'creates one'],
+  'GET /api/v1/users/by-external-id/:externalId': ['operator', 'one, by the id of the customer'],
+  'GET /api/v1/users/by-external-id/:externalId/ticket': [
+    'operator',
+    'the same, as a summary without personal data',
+  ],
+  'GET /api/v1/users/:id': ['operator', 'one, with devices, alerts and contracts'],
+  'GET /api/v1/users/:id/ticket': ['operator', 'a summary without personal data'],
+  'PATCH /api/v1/users/:id': ['admin', 'changes one'],
+  'GET /api/v1/users/:id/archive': ['admin', 'what archiving would do'],
+  'POST /api/v1/users/:id/archive': ['admin', 'archives one'],
+  'GET /api/v1/migration': ['operator', 'how many are at which step of a migration'],
+  'GET /api/v1/migration/users': ['operator', 'who is'],
+  'POST /api/v1/migration/users': ['admin', 'takes users of a plan in'],
+  'POST /api/v1/migration/users/:externalId/advance': ['admin', 'takes one of them on'],
+  'DELETE /api/v1/migration/users/:externalId': ['admin', 'forgets one of them'],
   'GET /api/v1/audit': ['admin', 'records of the audit trail; reading them is recorded'],
   'GET /api/v1/audit/verify': ['admin', 'whether the trail is whole'],
   'POST /api/v1/forget': ['admin', 'erases a customer from what is held, or says what that would erase'],
@@ -90,6 +107,14 @@ const commandRows = {
   'audit export': ['GET /api/v1/audit'],
   'audit verify': ['GET /api/v1/audit/verify'],
   forget: ['POST /api/v1/forget'],
+  'users list': ['GET /api/v1/users'],
+  'users show': ['GET /api/v1/users/:id', 'GET /api/v1/users/:id/ticket'],
+  'users create': ['POST /api/v1/users'],
+  'users update': ['GET /api/v1/users/:id', 'PATCH /api/v1/users/:id'],
+  'users archive': ['GET /api/v1/users/:id/archive', 'POST /api/v1/users/:id/archive'],
+  // With --apply it asks for what creates, changes and archives, too.
+  'users reconcile': ['GET /api/v1/users'],
+  'users migrate': ['POST /api/v1/migration/users', 'POST /api/v1/migration/users/:externalId/advance'],
 } as const satisfies Record<string, readonly (keyof typeof endpointRows)[]>
 
 export interface CommandPermission {
