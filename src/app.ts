@@ -371,6 +371,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const api = createAlertingApi({
       book,
       alerting,
+      links: links.book,
       trail,
       config: () => current.config,
       now: () => clock.now(),

@@ -200,6 +200,14 @@ function addAlertCommands(program: Command, context: CliContext, exitWith: (code
       const { withdraw } = await import('./alerts.ts')
       exitWith(await withdraw(fingerprint, options, context))
     })
+
+  serviceCommand(alerts, 'revoke-link')
+    .description('the links in its messages lead nowhere from now on')
+    .argument('<fingerprint>', 'of the alert')
+    .action(async (fingerprint: string, options: ServiceOptions) => {
+      const { revokeLink } = await import('./alerts.ts')
+      exitWith(await revokeLink(fingerprint, options, context))
+    })
 }
 
 function addExplainCommand(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {

@@ -58,6 +58,12 @@ export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
     return context.body(null, 204)
   })
 
+  app.delete('/alerts/:fingerprint/link', async (context) => {
+    const wasThere = await api.revokeLinks(context.req.param('fingerprint'), context.get('actor'))
+    if (!wasThere) throw new ApiError(404, 'no link was given for this alert, or it has ended')
+    return context.body(null, 204)
+  })
+
   app.post('/silences/preview', async (context) => {
     const { matchers } = await readJson(context, previewBody)
     const alerts = findMatching(api, matchersOf(matchers), clock)
