@@ -52,6 +52,8 @@ export interface MetricSources extends DeliverySources, OwnerSources {
   readonly storageBytes?: () => number | null
   /** Where people find the service, without a slash at the end. */
   readonly webUrl?: () => string
+  /** Users that are moved over from another system, by the step that they are at. */
+  readonly migrationUsers?: () => Readonly<Record<string, number>>
 }
 
 export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
@@ -256,6 +258,17 @@ export function createMetrics(options: MetricsOptions): Metrics {
     'Evaluations of rules that could not be decided, by reason.',
     ['alertname', 'reason'],
     mostAlertSeries,
+  )
+
+  // ---- the back office
+
+  gauge(
+    'fleet_migration_users',
+    'Users that are moved over from another system, by the last step that is done.',
+    ['step'],
+    (set) => {
+      for (const [step, count] of Object.entries(sources.migrationUsers?.() ?? {})) set({ step }, count)
+    },
   )
 
   const delivery = createDeliveryMetrics(

@@ -47,6 +47,7 @@ const names = [
   'fleet_links_minted_total',
   'fleet_malformed_total',
   'fleet_manufacturer_alerts',
+  'fleet_migration_users',
   'fleet_notification_duration_seconds',
   'fleet_notification_oldest_seconds',
   'fleet_notification_queue_length',
@@ -100,6 +101,7 @@ function fill(metrics: Metrics): void {
     partnerCircuitOpen: () => false,
     storageBytes: () => 4096,
     webUrl: () => 'https://fleet.example.com',
+    migrationUsers: () => ({ planned: 1, done: 2 }),
   })
   const tally = createDeviceTally()
   const types: DeviceType[] = ['heat_pump', 'electric_vehicle', 'inverter', 'wallbox']

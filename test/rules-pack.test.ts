@@ -66,6 +66,8 @@ function deviceOf(type: DeviceType, values: Partial<Device>): Device {
 function userOf(values: Partial<User>): User {
   return record<User>(userFields, {
     id: 'a-user-id',
+    migration_step: null,
+    migration_since: null,
     external_user_id_count: null,
     energy_contracts: null,
     ...values,

@@ -162,6 +162,15 @@ const steps: readonly string[] = [
   ) STRICT;
   `,
   auditSchema,
+  `
+  CREATE TABLE user_migration (
+    external_id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT,
+    step TEXT NOT NULL,
+    since REAL NOT NULL,
+    state TEXT NOT NULL
+  ) STRICT;
+  `,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

@@ -6,6 +6,7 @@ import type { SilenceStore } from '../alerts/silence.ts'
 import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
 import type { AuditStore } from '../backoffice/audit-store.ts'
+import type { MigrationStore } from '../backoffice/migration-store.ts'
 import type { LinkStore } from '../links/link-store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { OwnerStore } from '../owners/owner-store.ts'
@@ -19,6 +20,7 @@ export interface Storage
   extends AlertStore,
     AuditStore,
     LinkStore,
+    MigrationStore,
     NotifyStore,
     OwnerStore,
     SilenceStore,
