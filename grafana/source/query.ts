@@ -12,6 +12,7 @@ const labelsOf = {
   fleet_alerts: ['alertname', 'severity', 'state'],
   fleet_manufacturer_alerts: ['manufacturer', 'device_type', 'alertname'],
   fleet_silences: ['state'],
+  fleet_owner_contacts: ['state'],
 } as const satisfies Record<string, readonly string[]>
 
 /**
