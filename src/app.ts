@@ -2,11 +2,13 @@
 // pushes its release, and they are released last in, first out, once.
 
 import { randomUUID } from 'node:crypto'
+import { createActivity } from './activity.ts'
 import { openAlerting } from './alerting.ts'
 import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
 import { openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
+import { createHistory } from './alerts/history.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
 import type { Clock } from './clock.ts'
@@ -15,6 +17,7 @@ import { sendHeartbeat } from './heartbeat.ts'
 import { createAccess } from './http/access.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
+import { pageRefusals, pages } from './http/page/pages.ts'
 import { startHttpServer } from './http/server.ts'
 import { createLinkSource } from './links/resolution-link.ts'
 import type { Logger } from './logger.ts'
@@ -22,6 +25,8 @@ import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
 import type { DeliveryStatus } from './notify/dispatcher.ts'
 import { createIntegrationSet } from './notify/receivers/registry.ts'
+import { notingTold } from './notify/told-history.ts'
+import { createPageSources, morePageUrl } from './page-sources.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
 import { createTransport } from './partner/transport.ts'
@@ -81,7 +86,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   const { rules, clock, logger, metrics } = deps
   const releases = new AsyncDisposableStack()
   try {
-    const telemetry = createTelemetry({ logger, metrics, clock })
+    const activity = createActivity({ now: () => clock.now() })
+    const telemetry = activity.noting(createTelemetry({ logger, metrics, clock }))
 
     const storage = await openSqlite({ path: config.storage.path, clock, logger })
     releases.defer(() => storage.close())
@@ -108,17 +114,25 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
     const book = await openAlertBook(storage, { downMs, flapping: config.flapping })
     book.subscribe(telemetry.transitions)
+    const history = createHistory({ store: storage, book, onError: telemetry.storageFailed })
+    releases.defer(() => history.saved())
     const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
 
     const integrations = createIntegrationSet({
       clock,
-      moreUrl: () => null,
+      moreUrl: (notification) => morePageUrl(config.http.publicUrl, notification),
       publicUrl: config.http.publicUrl,
       onLayoutRefused: telemetry.layoutRefused,
       onTemplateFailure: telemetry.templateFailed,
     })
     releases.defer(() => integrations.close())
     const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
+    const linkFor = createLinkSource({
+      client,
+      clock,
+      returnUrls: { successUrl: home, cancelUrl: home },
+      onFailure: telemetry.linkFailed,
+    })
     const alerting = await openAlerting({
       config,
       integrations: integrations.update(config.alerting.receivers),
@@ -126,13 +140,11 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       store: storage,
       clock,
       newId: randomUUID,
-      linkFor: createLinkSource({
-        client,
-        clock,
-        returnUrls: { successUrl: home, cancelUrl: home },
-        onFailure: telemetry.linkFailed,
-      }),
-      events: { dispatcher: telemetry.dispatcher, onUnreadableSilence: telemetry.unreadableSilence },
+      linkFor,
+      events: {
+        dispatcher: notingTold(telemetry.dispatcher, { history, now: () => clock.now() }),
+        onUnreadableSilence: telemetry.unreadableSilence,
+      },
     })
     const { dispatcher } = alerting
     const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
@@ -247,25 +259,30 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       config: config.access,
       clock,
       events: telemetry.access,
+      refusalPage: pageRefusals(clock),
     })
 
     const closing = new AbortController()
     releases.defer(async () => closing.abort())
+    const explaining = {
+      ...{ book, alerting, readDevice, readUser },
+      rules: () => current.rules,
+      now: () => clock.now(),
+    }
     const api = createAlertingApi({
       book,
       alerting,
       config: () => current.config,
       now: () => clock.now(),
-      explaining: {
-        book,
-        alerting,
-        rules: () => current.rules,
-        now: () => clock.now(),
-        readDevice,
-        readUser,
-      },
+      explaining,
       reload: reloadAnew,
       version: deps.version,
+      signal: closing.signal,
+    })
+    const sources = createPageSources({
+      ...{ book, alerting, history, activity, explaining, linkFor },
+      integrations: integrations.all,
+      current: () => current,
       signal: closing.signal,
     })
 
@@ -276,7 +293,12 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         access,
         clock,
         logger,
-        routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
+        routes: [
+          apiV2({ api, clock, logger }),
+          apiV1({ api, clock, logger }),
+          reloadRoute({ api, logger }),
+          pages({ api, sources, clock, logger }),
+        ],
         health: {
           healthy: () => true,
           ready: () => ({

@@ -121,11 +121,13 @@ export function createRoutes(
       xFrameOptions: 'DENY',
       // Only whoever ends TLS may promise that it stays.
       strictTransportSecurity: false,
+      // What a route says itself stands.
+      overwrite: false,
     }),
   )
   app.use(async (context, next) => {
     await next()
-    context.header('Cache-Control', 'no-store')
+    if (!context.res.headers.has('Cache-Control')) context.header('Cache-Control', 'no-store')
     // Else the connection of this last request would be kept alive, and hold up the end.
     if (isClosing()) context.header('Connection', 'close')
   })

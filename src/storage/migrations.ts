@@ -6,6 +6,7 @@
 // (a clock that runs faster than time makes some), where a STRICT table's INTEGER refuses 1.5.
 
 import type { DatabaseSync } from 'node:sqlite'
+import { historySchema } from './sqlite-history.ts'
 import { StorageError } from './storage.ts'
 
 const steps: readonly string[] = [
@@ -103,6 +104,7 @@ const steps: readonly string[] = [
   ALTER TABLE alert ADD COLUMN flips TEXT NOT NULL DEFAULT '[]';
   ALTER TABLE alert ADD COLUMN flapping_since REAL;
   `,
+  historySchema,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

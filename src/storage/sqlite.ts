@@ -14,6 +14,7 @@ import type { AlertChanges } from '../alerts/store.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { openFile, storageError } from './sqlite-file.ts'
+import { historyStatements, historyValues, readCount, readHistory } from './sqlite-history.ts'
 import type { Row } from './sqlite-rows.ts'
 import {
   acknowledgementValues,
@@ -72,6 +73,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const alerts = alertStatements(db)
   const notify = notifyStatements(db)
   const silence = silenceStatements(db)
+  const history = historyStatements(db)
   const walk = walkStatements(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
@@ -189,6 +191,22 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
         await inSlices(deletedFingerprints, (print) => silence.removeAcknowledgement.run(print))
         await inSlices(upserts, (one) => silence.upsertAcknowledgement.run(...acknowledgementValues(one)))
       }),
+
+    saveHistory: (changes) =>
+      write('save the history of alerts', () =>
+        inSlices(changes, (change) => {
+          if (change.kind === 'add') history.add.run(...historyValues(change))
+          else history.remove.run(change.fingerprint, change.before)
+        }),
+      ),
+
+    loadHistory: (fingerprint) =>
+      call('load the history of an alert', () => history.of.all(fingerprint).map(readHistory)),
+
+    countHistory: (userId) => call('count the history of a user', () => readCount(history.count.all(userId))),
+
+    forgetHistory: (userId) =>
+      call('forget the history of a user', () => Number(history.forget.run(userId).changes)),
 
     loadWalkState: () =>
       call('load the last walk', () => {

@@ -2,6 +2,7 @@
 // who use them (alerts/, notify/); this folder implements them and is the only one that names a
 // database. The contract is tested by test/storage/contract.ts, the same for each database.
 
+import type { HistoryStore } from '../alerts/history.ts'
 import type { SilenceStore } from '../alerts/silence.ts'
 import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
@@ -12,7 +13,7 @@ import type { NotifyStore } from '../notify/store.ts'
  * process is killed half-way. Calls run one after the other in the order in which they were made. They
  * reject with a StorageError; after that the next call may well succeed.
  */
-export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStore {
+export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStore, HistoryStore {
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
