@@ -86,6 +86,7 @@ const alerting = await openAlerting({
 })
 const ending = new AbortController()
 const api = createAlertingApi({
+  trail: { audited: (_change, work) => work() },
   book,
   alerting,
   config: () => config,
@@ -97,6 +98,7 @@ const api = createAlertingApi({
     now: () => clock.now(),
     readDevice: nobody,
     readUser: nobody,
+    ownerOutlook: () => null,
   },
   reload: async () => ({ ok: true }),
   version: 'bench',

@@ -13,6 +13,7 @@ import type { Clock } from './clock.ts'
 import { createDeliveryMetrics, type DeliveryMetrics, type DeliverySources } from './delivery-metrics.ts'
 import type { UnreadReason } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
+import { createLinkMetrics, type LinkMetrics } from './link-metrics.ts'
 import { createMetricRegistry } from './metric-registry.ts'
 import {
   type AlertCount,
@@ -21,6 +22,7 @@ import {
   type DeviceCount,
   withFewManufacturers,
 } from './metric-series.ts'
+import { createOwnerMetrics, type OwnerMetrics, type OwnerSources } from './owner-metrics.ts'
 
 export type WalkOutcome = 'complete' | 'partial' | 'failed' | 'stopped'
 /** `endedAt`: ms since 1970. */
@@ -41,13 +43,13 @@ export interface Rendering {
 }
 
 /** What is asked for at each scrape, since its owner knows it best at any moment. */
-export interface MetricSources extends DeliverySources {
+export interface MetricSources extends DeliverySources, OwnerSources {
   /** Requests a second that the client allows itself at present. */
   readonly partnerRateLimit?: () => number
   readonly partnerCircuitOpen?: () => boolean
 }
 
-export interface Metrics extends DeliveryMetrics {
+export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
   /** Everything, in the text format that Prometheus reads. */
   render(): Promise<Rendering>
   /** Our own metrics without those of the process: what promtool must find no fault with. */
@@ -86,6 +88,9 @@ export interface Metrics extends DeliveryMetrics {
   /** A request was refused for want of permission, before it did anything. */
   accessDenied(reason: RefusalReason): void
 
+  auditRecorded(result: (typeof auditResults)[number]): void
+  auditFailed(): void
+  partnerLogDropped(lines: number): void
   storageFailed(kind: string): void
   /** The database was damaged at the start and began empty. */
   storageRecovered(): void
@@ -104,6 +109,7 @@ export interface MetricsOptions {
 const mostAlertSeries = 500
 
 const walkOutcomes = ['complete', 'partial', 'failed', 'skipped', 'stopped'] as const
+const auditResults = ['begun', 'ok', 'denied', 'failed'] as const
 const alertStates = ['pending', 'firing', 'recovering', 'resolved'] as const
 // An object, so that the compiler sees when one is missing.
 const unreadReasons = {
@@ -251,12 +257,28 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ['reason'],
   )
   for (const reason of refusalReasons) denials.add([reason], 0)
+  const links = createLinkMetrics({ counter })
+  const owners = createOwnerMetrics({ gauge, counter }, () => sources)
 
   // ---- the service
 
   let recovered = 0
   let configSuccessful = 0
   let configLoadedAt: number | null = null
+  const auditRecords = counter('fleet_audit_records_total', 'Records added to the audit trail.', ['result'])
+  for (const result of auditResults) auditRecords.add([result], 0)
+  const auditFailures = counter(
+    'fleet_audit_failures_total',
+    'Records that could not be added to the audit trail: what they are about was not done.',
+    [],
+  )
+  auditFailures.add([], 0)
+  const partnerLogDropped = counter(
+    'fleet_partner_log_dropped_total',
+    'Lines of the log of requests to the Partner API that were lost.',
+    [],
+  )
+  partnerLogDropped.add([], 0)
   const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
   for (const kind of ['full', 'io']) storageErrors.add([kind], 0)
   number(
@@ -286,6 +308,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   return {
     ...delivery,
+    ...links,
+    ...owners,
     render: async () => ({ contentType: all.contentType, body: await all.metrics() }),
     renderOwn: () => registry.metrics(),
     watch: (more) => {
@@ -340,6 +364,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
     accessDenied: (reason) => denials.add([reason], 1),
 
+    auditRecorded: (result) => auditRecords.add([result], 1),
+    auditFailed: () => auditFailures.add([], 1),
+    partnerLogDropped: (lines) => partnerLogDropped.add([], lines),
     storageFailed: (kind) => storageErrors.add([kind], 1),
     storageRecovered: () => {
       recovered = 1

@@ -4,11 +4,14 @@
 import type { Actor, RefusalReason } from './actor.ts'
 import { isFiring } from './alerts/alert.ts'
 import type { Transition } from './alerts/alert-book.ts'
+import type { AuditEvents } from './backoffice/audit-trail.ts'
+import { formatHead } from './backoffice/audit-verification.ts'
 import type { Clock } from './clock.ts'
 import type { AccessConfig } from './config.ts'
 import type { UserReading } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
 import type { Walk } from './fleet/walk.ts'
+import type { LinkEvents } from './links/durable-links.ts'
 import type { LogFields, Logger } from './logger.ts'
 import { createDeviceTally } from './metric-series.ts'
 import type { Metrics } from './metrics.ts'
@@ -16,6 +19,8 @@ import type { MonitorEvents, WalkOutcome } from './monitor.ts'
 import type { DispatcherEvents } from './notify/dispatcher.ts'
 import type { Integration } from './notify/notification.ts'
 import type { TemplateFailure } from './notify/template-parts.ts'
+import type { CorrespondenceEvents } from './owners/correspondence.ts'
+import type { CallLogEvents } from './partner/call-log.ts'
 import type { RequestEvent } from './partner/transport.ts'
 import type { Unread } from './poller/walk.ts'
 import { StorageError } from './storage/storage.ts'
@@ -39,6 +44,10 @@ export interface Telemetry {
   }
   /** At the start and after a reload. */
   accessConfigured(config: AccessConfig | null, at: number): void
+  readonly links: LinkEvents
+  readonly owners: CorrespondenceEvents
+  readonly audit: AuditEvents
+  readonly callLog: CallLogEvents
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
@@ -50,7 +59,6 @@ export interface Telemetry {
   oddField(field: string): void
   clockSkew(): void
   unknown(alertname: string, reason: UnknownReason): void
-  linkFailed(error: unknown): void
   layoutRefused(refused: { readonly receiver: string; readonly index: number; readonly answer: string }): void
   templateFailed(failure: TemplateFailure): void
   storageFailed(error: unknown): void
@@ -171,7 +179,6 @@ export function createTelemetry({
       failedRules.add(alertname)
       logger.error({ alertname }, 'Rule failed for a device: it says nothing there')
     },
-    linkFailed: (error) => logger.warn({ error }, 'No resolution link for a message'),
     layoutRefused: (refused) => logger.error(refused, 'Slack refused the layout: sent as plain text'),
     templateFailed({ receiver, kind: integration, index, part, error }) {
       metrics.templateFailed({ receiver, integration })
@@ -181,6 +188,17 @@ export function createTelemetry({
     heartbeat(outcome) {
       metrics.heartbeat(outcome.kind)
       if (outcome.kind === 'failed') logger.warn({ reason: outcome.reason }, 'Heartbeat failed')
+    },
+    links: {
+      onVisit: (stage, manufacturer) => metrics.linkVisited(stage, manufacturer),
+      onMinted: (outcome) => metrics.linkMinted(outcome),
+      onNoLink: (error) => logger.warn({ error }, 'No resolution link for a message'),
+      onRefusedHost: (host) =>
+        logger.error({ host }, 'The partner leads to a host that links.allowed_hosts does not name: refused'),
+      onMintFailure: (error) => logger.warn({ error }, 'A link could not be minted for somebody'),
+      onNothingToOpen: (about) =>
+        logger.warn({ ...about }, 'Somebody pressed a link that has nothing to open'),
+      onLinkFault: (error) => logger.error({ error }, 'A link was not followed to its end'),
     },
     monitor: {
       onReading(reading: UserReading) {
@@ -225,6 +243,47 @@ export function createTelemetry({
         logger.warn(fields, 'Notification given up: its receiver or its group is gone')
       },
       onStorageError: storageFailed,
+    },
+    owners: {
+      onSent({ id, receiver, about, attempts }) {
+        metrics.ownerMail('sent')
+        logger.info({ letter: id, receiver, alerts: about.length, attempts }, 'Owner was written to')
+      },
+      onFailure({ id, receiver, attempts }, { reason, isFinal }) {
+        metrics.ownerMail(isFinal ? 'failed' : 'retry')
+        const fields = { letter: id, receiver, reason, attempts }
+        if (isFinal) logger.error(fields, 'Mail to an owner was refused for good: staff is told')
+        else logger.warn(fields, 'Mail to an owner failed: tried again later')
+      },
+      onSkipped({ labels, subject }, reason) {
+        metrics.ownerMail(`skipped_${reason}`)
+        logger.debug(
+          { alertname: labels['alertname'], subject, reason },
+          'Owner is not written to at present',
+        )
+      },
+      onHandedOver({ labels, subject }, reason) {
+        metrics.ownerHandedOver(reason)
+        logger.info({ alertname: labels['alertname'], subject, reason }, 'Staff takes over from an owner')
+      },
+      onStorageError: storageFailed,
+      onFault: (error) => logger.error({ error }, 'An owner could not be written to: tried again later'),
+    },
+    audit: {
+      onRecord({ action, result, actor, seq, hash }) {
+        metrics.auditRecorded(result)
+        // What `audit verify --expect` takes: the log is the copy that whoever changes the database cannot change.
+        logger.info({ action, result, actor, head: formatHead({ seq, hash }) }, 'Audit record')
+      },
+      onFailure(action, error) {
+        metrics.auditFailed()
+        logger.error({ action, error }, 'Could not be recorded in the audit trail')
+      },
+    },
+    callLog: {
+      onDropped: (lines) => metrics.partnerLogDropped(lines),
+      onFailure: (error) =>
+        logger.error({ error }, 'The log of requests cannot be written: lines are lost until it can'),
     },
     storageFailed,
     unreadableSilence: (id, error) =>

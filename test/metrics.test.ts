@@ -34,6 +34,8 @@ const names = [
   'fleet_alert_groups',
   'fleet_alert_transitions_total',
   'fleet_alerts',
+  'fleet_audit_failures_total',
+  'fleet_audit_records_total',
   'fleet_build_info',
   'fleet_clock_skew_total',
   'fleet_config_last_reload_success_timestamp_seconds',
@@ -41,6 +43,8 @@ const names = [
   'fleet_dedup_entries',
   'fleet_devices',
   'fleet_heartbeats_total',
+  'fleet_link_visits_total',
+  'fleet_links_minted_total',
   'fleet_malformed_total',
   'fleet_notification_duration_seconds',
   'fleet_notification_oldest_seconds',
@@ -49,7 +53,11 @@ const names = [
   'fleet_notifications_suppressed_total',
   'fleet_notifications_total',
   'fleet_odd_fields_total',
+  'fleet_owner_contacts',
+  'fleet_owner_handovers_total',
+  'fleet_owner_mails_total',
   'fleet_partner_circuit_open',
+  'fleet_partner_log_dropped_total',
   'fleet_partner_request_duration_seconds',
   'fleet_partner_request_rate_limit',
   'fleet_partner_requests_total',
@@ -84,6 +92,7 @@ function fill(metrics: Metrics): void {
     delivery: () => ({ queued: 3, oldestAt: now - 90_000, toldEntries: 4, groups: 2 }),
     silences: () => ({ pending: 1, active: 2, expired: 3 }),
     acknowledgements: () => 5,
+    ownerContacts: () => ({ subscribed: 7, unsubscribed: 1 }),
     partnerRateLimit: () => 50,
     partnerCircuitOpen: () => false,
   })
@@ -122,6 +131,7 @@ function fill(metrics: Metrics): void {
   metrics.clockSkew()
   metrics.unread('timeout', 2)
   metrics.heartbeat('ok')
+  metrics.linkVisited('shown', 'Vaillant')
   metrics.storageFailed('locked')
   metrics.configLoaded({ successful: true, at: now })
 }
@@ -184,6 +194,7 @@ describe('metrics', () => {
       'fleet_polls_total{outcome="failed"}',
       'fleet_unread_total{reason="rate_limited"}',
       'fleet_heartbeats_total{outcome="failed"}',
+      'fleet_links_minted_total{outcome="refused_host"}',
       'fleet_storage_errors_total{kind="full"}',
       'fleet_clock_skew_total',
       'fleet_storage_recovered',
@@ -195,6 +206,24 @@ describe('metrics', () => {
       expect.soft(values.get(series), series).toBe(0)
     }
     expect(values.get('fleet_build_info{version="1.2.3",revision="abc",node_version="v24.0.0"}')).toBe(1)
+  })
+
+  it('show the whole funnel of a manufacturer from the first visit on, and few of them by name', async () => {
+    const metrics = create()
+    metrics.linkVisited('shown', 'Vaillant')
+    metrics.linkVisited('shown', 'Vaillant')
+    metrics.linkVisited('verified', 'Vaillant')
+    for (let maker = 0; maker < 500; maker += 1) metrics.linkVisited('failed', `maker ${maker}`)
+    const values = await scrape(metrics)
+    const of = (stage: string, maker = 'Vaillant') =>
+      values.get(`fleet_link_visits_total{stage="${stage}",manufacturer="${maker}"}`)
+    expect(['shown', 'started', 'verified', 'failed'].map((stage) => of(stage))).toEqual([2, 0, 1, 0])
+    expect([of('failed', 'maker 98'), of('failed', 'maker 99'), of('failed', 'other')]).toEqual([
+      1,
+      undefined,
+      401,
+    ])
+    expect([...values.keys()].filter((name) => name.startsWith('fleet_link_visits'))).toHaveLength(606)
   })
 
   it('say nothing of the fleet before a walk has read it', async () => {

@@ -3,8 +3,9 @@
 // nothing stays on it. Time runs faster: with --speed 60 a minute passes each second, for the
 // fleet and the service alike, so that their rules and intervals are the real ones.
 
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import type { Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -69,13 +70,16 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const inboxUrl = await listening(page, options.port)
     releases.defer(() => closed(page))
 
+    // The links in messages lead to the service itself, so its port has to be known before it listens.
+    const port = options.port === 0 ? await freePort() : portAt(options, 1)
     const text = configuration({
       baseUrl: simulator.url,
-      publicUrl: inboxUrl,
+      inboxUrl,
+      linkKey: randomBytes(32).toString('base64'),
       database: join(folder, 'demo.db'),
       slackUrl: slack.webhookUrl('on-call'),
       smarthost: `${mail.host}:${mail.port}`,
-      port: portAt(options, 1),
+      port,
     })
     const config = await parseConfig({
       file: fileURLToPath(new URL('../../demo.yaml', import.meta.url)),
@@ -109,6 +113,7 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const ending = AbortSignal.any([signal, stop.signal])
     const parts = [
       app.run(ending, (metricsUrl) => {
+        links.push({ label: 'On call', url: `${metricsUrl}/` })
         links.push({ label: 'Metrics', url: `${metricsUrl}/metrics` })
         for (const each of screen(options, { inboxUrl, metricsUrl, apiUrl: simulator.url })) print(each)
       }),
@@ -145,8 +150,9 @@ function portAt({ port }: DemoOptions, offset: number): number {
 /** The service's configuration; written as an operator would write it. */
 function configuration(places: {
   baseUrl: string
-  /** Where people come back to after they followed a link. */
-  publicUrl: string
+  /** Where people go on to after they followed a link. */
+  inboxUrl: string
+  linkKey: string
   database: string
   slackUrl: string
   smarthost: string
@@ -165,7 +171,10 @@ storage:
   url: ${JSON.stringify(`sqlite:${places.database}`)}
 http:
   listen: ${host}:${places.port}
-  public_url: ${places.publicUrl}
+  public_url: http://${host}:${places.port}
+links:
+  signing_key: ${places.linkKey}
+  success_url: ${places.inboxUrl}/
 alerting:
   global:
     smtp_smarthost: ${places.smarthost}
@@ -226,6 +235,7 @@ function screen(
     `Fleetwarden watches ${users} simulated users. One second is ${speed / 60} ${speed === 60 ? 'minute' : 'minutes'} here.`,
     '',
     `  Inbox     ${urls.inboxUrl}/`,
+    `  Page      ${urls.metricsUrl}/ (what fires, for the person on call)`,
     `  Metrics   ${urls.metricsUrl}/metrics`,
     `  Partner   ${urls.apiUrl} (the simulated API)`,
     '',
@@ -234,7 +244,8 @@ function screen(
     '     the first message arrives in Slack and by e-mail.',
     '  2. Click "Resolve" in it, do what the page says, and watch the alert resolve; others heal by themselves.',
     '  3. Sooner or later a manufacturer has an outage: one message, however many devices.',
-    '  4. In another terminal, list what fires; try `silence add` and `explain`, too:',
+    '  4. Open the page: acknowledge an alert, look at its story, silence one and see what that would match.',
+    '  5. In another terminal, list what fires; try `silence add` and `explain`, too:',
     `     npm run fleetwarden -- alerts --url ${urls.metricsUrl}`,
     '',
     "Each message is a line below (times are the demo's own). Ctrl-C ends it.",
@@ -254,6 +265,14 @@ function listening(server: Server, port: number): Promise<string> {
       resolve(`http://${host}:${typeof address === 'object' ? address?.port : port}`)
     })
   })
+}
+
+/** One that nobody uses at this moment. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  const url = await listening(server, 0)
+  await closed(server)
+  return Number(new URL(url).port)
 }
 
 function closed(server: Server): Promise<void> {

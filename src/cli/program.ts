@@ -9,8 +9,10 @@ import { parseDuration } from '../duration.ts'
 import { roleOfCommand } from '../http/permissions.ts'
 import { FileError } from '../yaml-file.ts'
 import type { AcknowledgeOptions, AlertsOptions } from './alerts.ts'
+import type { ExportAuditOptions, ListAuditOptions, VerifyAuditOptions } from './audit.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import type { ExplainCommandOptions } from './explain.ts'
+import type { ForgetOptions } from './forget.ts'
 import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
 import type { CreateTokenOptions } from './token.ts'
@@ -157,6 +159,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   addSilenceCommands(program, context, exitWith)
   addExplainCommand(program, context, exitWith)
   addTokenCommands(program, context, exitWith)
+  addAuditCommands(program, context, exitWith)
   return program
 }
 
@@ -258,6 +261,52 @@ function addTokenCommands(program: Command, context: CliContext, exitWith: (code
     .action(async (options: CreateTokenOptions & { role: Role }) => {
       const { createToken } = await import('./token.ts')
       exitWith(createToken(options, context))
+    })
+}
+
+function addAuditCommands(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  const audit = program.command('audit').description('the trail of who changed what')
+  const database = () =>
+    new Option('--database <file>', 'of a database that no service has open, which stays as it is')
+
+  serviceCommand(audit, 'list')
+    .description('its records, oldest first')
+    .option('--from <instant>', 'from then on: 2026-05-01, 2026-05-01T08:00:00Z, or how long ago: 24h')
+    .option('--to <instant>', 'before then')
+    .option('--action <name>', 'silence.set, or all of silence')
+    .option('--user <id>', 'that name this customer')
+    .option('--json', 'as JSON lines', false)
+    .action(async (options: ListAuditOptions) => {
+      const { listAudit } = await import('./audit.ts')
+      exitWith(await listAudit(options, context))
+    })
+
+  serviceCommand(audit, 'export')
+    .description('all of it as JSON lines, which `audit verify --file` can verify')
+    .addOption(database())
+    .option('--output <file>', 'into a new file (default: printed)')
+    .action(async (options: ExportAuditOptions) => {
+      const { exportAudit } = await import('./audit.ts')
+      exitWith(await exportAudit(options, context))
+    })
+
+  serviceCommand(audit, 'verify')
+    .description('whether it is whole; exit code 3 if not')
+    .addOption(database().conflicts('file'))
+    .option('--file <file>', 'of an export')
+    .option('--expect <seq:hash>', 'a head that was noted elsewhere, such as in the log')
+    .action(async (options: VerifyAuditOptions) => {
+      const { verifyAudit } = await import('./audit.ts')
+      exitWith(await verifyAudit(options, context))
+    })
+
+  serviceCommand(program, 'forget')
+    .description('erases a customer from everything that is held; shows what that is, and asks')
+    .requiredOption('--user <id>', 'of the customer, as the partner has it')
+    .option('--yes', 'does not ask', false)
+    .action(async (options: ForgetOptions) => {
+      const { forgetUser } = await import('./forget.ts')
+      exitWith(await forgetUser(options, context))
     })
 }
 

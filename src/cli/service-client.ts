@@ -29,14 +29,27 @@ export class ServiceError extends Error {
   }
 }
 
+/** Whether it may take minutes. */
+interface LongAnswer {
+  readonly isLong?: boolean
+}
+
 export interface ServiceClient {
   /** Each rejects with ServiceError. `parameters`: pairs, since a name may come more than once. */
   get<Schema extends z.ZodType>(
     path: string,
     parameters: readonly (readonly [string, string])[],
     schema: Schema,
+    options?: LongAnswer,
   ): Promise<z.output<Schema>>
-  post<Schema extends z.ZodType>(path: string, body: unknown, schema: Schema): Promise<z.output<Schema>>
+  /** The lines of an answer as they arrive; rejects when it breaks off. */
+  lines(path: string, parameters: readonly (readonly [string, string])[]): AsyncIterable<string>
+  post<Schema extends z.ZodType>(
+    path: string,
+    body: unknown,
+    schema: Schema,
+    options?: LongAnswer,
+  ): Promise<z.output<Schema>>
   delete(path: string): Promise<void>
   /** What time it is for the service (ms since 1970): a demo's runs ahead, and clocks differ. */
   now(): Promise<number>
@@ -44,6 +57,8 @@ export interface ServiceClient {
 
 const defaultUrl = 'http://127.0.0.1:9469'
 const timeoutMs = 30_000
+/** For answers that are long, or that everything stands still for. */
+const longTimeoutMs = 15 * 60_000
 
 const tokenVariable = 'FLEETWARDEN_TOKEN'
 
@@ -108,8 +123,9 @@ function createServiceClient(
   async function ask(
     path: string,
     init: { method?: string; headers?: Readonly<Record<string, string>>; body?: string },
+    patienceMs = timeoutMs,
   ): Promise<Response> {
-    const timeout = AbortSignal.timeout(timeoutMs)
+    const timeout = AbortSignal.timeout(patienceMs)
     let response: Response
     try {
       response = await fetch(url + path, {
@@ -122,7 +138,7 @@ function createServiceClient(
         signal: AbortSignal.any([signal, timeout]),
       })
     } catch (error) {
-      const why = timeout.aborted ? `no answer within ${timeoutMs / 1_000} s` : reasonOf(error)
+      const why = timeout.aborted ? `no answer within ${patienceMs / 1_000} s` : reasonOf(error)
       throw new ServiceError(
         'unreachable',
         `cannot reach the service at ${url}: ${why}; is it running, and is this its address (--url)?`,
@@ -164,14 +180,25 @@ function createServiceClient(
   }
 
   return {
-    async get(path, parameters, schema) {
-      const query = new URLSearchParams()
-      for (const [name, value] of parameters) query.append(name, value)
-      return decoded(await ask(`${path}?${query}`, {}), schema)
+    async get(path, parameters, schema, { isLong = false } = {}) {
+      const patienceMs = isLong ? longTimeoutMs : timeoutMs
+      return decoded(await ask(`${path}?${queryOf(parameters)}`, {}, patienceMs), schema)
     },
-    async post(path, body, schema) {
+    async *lines(path, parameters) {
+      const { body } = await ask(`${path}?${queryOf(parameters)}`, {}, longTimeoutMs)
+      try {
+        yield* linesOf(body ?? [])
+      } catch (error) {
+        signal.throwIfAborted()
+        throw new ServiceError('unreachable', `the answer of the service at ${url} broke off`, {
+          cause: error,
+        })
+      }
+    },
+    async post(path, body, schema, { isLong = false } = {}) {
       const headers = { 'Content-Type': 'application/json' }
-      return decoded(await ask(path, { method: 'POST', headers, body: JSON.stringify(body) }), schema)
+      const init = { method: 'POST', headers, body: JSON.stringify(body) }
+      return decoded(await ask(path, init, isLong ? longTimeoutMs : timeoutMs), schema)
     },
     async now() {
       if (aheadMs === null) await ask('/api/v2/receivers', {})
@@ -181,6 +208,27 @@ function createServiceClient(
       await ask(path, { method: 'DELETE' })
     },
   }
+}
+
+function queryOf(parameters: readonly (readonly [string, string])[]): URLSearchParams {
+  const query = new URLSearchParams()
+  for (const [name, value] of parameters) query.append(name, value)
+  return query
+}
+
+/** Without their line breaks; also the last one, which may have none. */
+export async function* linesOf(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines
+  }
+  rest += decoder.decode()
+  if (rest !== '') yield rest
 }
 
 function reasonOf(error: unknown): string {

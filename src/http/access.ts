@@ -94,8 +94,10 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
   }
 
   const guard: MiddlewareHandler<HttpEnv> = async (context, next) => {
-    const endpoint = isPlainTarget(context.env.incoming.url ?? '') ? endpointOf(context) : undefined
-    if (endpoint === undefined) return context.notFound()
+    const endpoint = endpointOf(context)
+    // What is no link gets its pages' one answer, however it is written.
+    const isReadable = endpoint?.needs === 'link' || isPlainTarget(context.env.incoming.url ?? '')
+    if (endpoint === undefined || !isReadable) return context.notFound()
     const needs: Needs =
       endpoint.name === 'GET /metrics' ? (config?.metrics ?? endpoint.needs) : endpoint.needs
     const { socket, headersDistinct } = context.env.incoming
@@ -211,9 +213,12 @@ function forbidden(reason: RefusalReason, message: string, actor: Actor | null =
  */
 function endpointOf(context: Context<HttpEnv>): Endpoint | undefined {
   const method = context.req.method === 'HEAD' ? 'GET' : context.req.method
-  const found = matchedRoutes(context)
+  const matched = matchedRoutes(context)
+  const found = matched
     .filter((route) => route.method !== 'ALL')
     .map(({ path }) => findEndpoint(method, path))
+  if (found.length === 0)
+    return matched.map(({ path }) => findEndpoint('ALL', path)).find((row) => row !== undefined)
   return found.every((endpoint) => endpoint !== undefined) ? found[0] : undefined
 }
 

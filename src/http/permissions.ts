@@ -10,8 +10,8 @@ import { type Role, roles } from '../actor.ts'
  */
 export type Needs = 'public' | 'link' | Role
 
-/** Method, and path as the router has it; GET includes HEAD. */
-type EndpointName = `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`
+/** Method, and path as the router has it; GET includes HEAD, and ALL is whatever has no row of its own. */
+type EndpointName = `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'ALL'} /${string}`
 
 export interface Endpoint {
   readonly name: string
@@ -48,15 +48,20 @@ const endpointRows = {
   'GET /r/:token': ['link', 'what is wrong with a device, and a button'],
   'POST /r/:token': ['link', 'the button: on to the page that resolves it'],
   'GET /r/:token/back': ['link', 'back from there'],
+  'GET /r/:token/progress': ['link', 'how far it is since then'],
   'GET /r/:token/cancelled': ['link', 'back from there without having done it'],
   'GET /r/:token/unsubscribe': ['link', 'asks whether to send no more mails'],
   'POST /r/:token/unsubscribe': ['link', 'sends no more mails'],
+  'ALL /r/*': ['link', 'nothing: one answer for all that is no link'],
 
   'GET /api/v1/alerts': ['viewer', 'alerts with their state, pending ones too'],
   'POST /api/v1/alerts/:fingerprint/acknowledgement': ['operator', 'acknowledges an alert'],
   'DELETE /api/v1/alerts/:fingerprint/acknowledgement': ['operator', 'takes that back'],
   'POST /api/v1/silences/preview': ['viewer', 'what a silence would match; changes nothing'],
   'GET /api/v1/explain/:id': ['viewer', "why something alerts or doesn't"],
+  'GET /api/v1/audit': ['admin', 'records of the audit trail; reading them is recorded'],
+  'GET /api/v1/audit/verify': ['admin', 'whether the trail is whole'],
+  'POST /api/v1/forget': ['admin', 'erases a customer from what is held, or says what that would erase'],
 
   'GET /api/v2/status': ['viewer', 'version and configuration of alerting, secrets masked'],
   'GET /api/v2/receivers': ['viewer', 'names of the receivers'],
@@ -100,6 +105,10 @@ const commandRows = {
   'silence add': ['POST /api/v1/silences/preview', 'POST /api/v2/silences'],
   'silence list': ['GET /api/v2/silences'],
   'silence expire': ['DELETE /api/v2/silence/:id'],
+  'audit list': ['GET /api/v1/audit'],
+  'audit export': ['GET /api/v1/audit'],
+  'audit verify': ['GET /api/v1/audit/verify'],
+  forget: ['POST /api/v1/forget'],
 } as const satisfies Record<string, readonly (keyof typeof endpointRows)[]>
 
 export interface CommandPermission {

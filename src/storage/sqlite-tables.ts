@@ -48,6 +48,7 @@ const alertColumns = [
   'settled',
   'flips',
   'flapping_since',
+  'reconnected_at',
 ] as const
 
 const alertAt = positions([...alertColumns, 'rowid'])
@@ -92,6 +93,7 @@ export function alertValues(alert: Alert): SQLInputValue[] {
     alert.settled ? 1 : 0,
     JSON.stringify(alert.flips),
     alert.flappingSince,
+    alert.reconnectedAt,
   ]
 }
 
@@ -135,6 +137,7 @@ function readAlert(
     keepFiringSince: numberOrNull(row, alertAt.keep_firing_since),
     resolvedAt: numberOrNull(row, alertAt.resolved_at),
     resolvedReason: textOrNull(row, alertAt.resolved_reason) as Alert['resolvedReason'],
+    reconnectedAt: numberOrNull(row, alertAt.reconnected_at),
     noData: noData === null ? null : json<NonNullable<Alert['noData']>>(row, alertAt.no_data),
     deletedSeen: number(row, alertAt.deleted_seen),
     evaluatedAt: number(row, alertAt.evaluated_at),

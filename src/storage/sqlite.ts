@@ -3,7 +3,7 @@
 // node:sqlite blocks while it works, about 10 microseconds a row. So that a storm of alerts does not hold
 // up everything else, big saves and loads yield between slices; and since a transaction then spans
 // several turns of the event loop, calls queue up: none may write into another's transaction.
-// sqlite-file.ts opens the file, sqlite-tables.ts and sqlite-silences.ts know the tables.
+// sqlite-file.ts opens the file; sqlite-tables.ts, sqlite-silences.ts and sqlite-links.ts know the tables.
 
 import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -12,9 +12,13 @@ import type { Alert } from '../alerts/alert.ts'
 import type { StoredSilence } from '../alerts/silence.ts'
 import type { AlertChanges } from '../alerts/store.ts'
 import { type Clock, systemClock } from '../clock.ts'
+import type { LinkRecord } from '../links/link-store.ts'
 import type { Logger } from '../logger.ts'
+import { auditStatements, auditValues, readAuditHead, readAuditRecord } from './sqlite-audit.ts'
 import { openFile, storageError } from './sqlite-file.ts'
 import { historyStatements, historyValues, readCount, readHistory } from './sqlite-history.ts'
+import { linkEpisodeOf, linkStatements, linkValues, readLink } from './sqlite-links.ts'
+import { ownerTables } from './sqlite-owners.ts'
 import type { Row } from './sqlite-rows.ts'
 import {
   acknowledgementValues,
@@ -74,7 +78,10 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const notify = notifyStatements(db)
   const silence = silenceStatements(db)
   const history = historyStatements(db)
+  const link = linkStatements(db)
   const walk = walkStatements(db)
+  const owners = ownerTables(db)
+  const audit = auditStatements(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -208,6 +215,56 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
     forgetHistory: (userId) =>
       call('forget the history of a user', () => Number(history.forget.run(userId).changes)),
 
+    loadLinks: () =>
+      call('load links', async () => {
+        const loaded: LinkRecord[] = []
+        await inSlices(link.links.all(), (row) => {
+          const read = readOrSkip(row, readLink, (error) =>
+            options.logger?.error(
+              { error, episode: linkEpisodeOf(row) },
+              'A stored link could not be read: it leads nowhere',
+            ),
+          )
+          if (read !== null) loaded.push(read)
+        })
+        return loaded
+      }),
+
+    saveLinks: ({ upserts, deletedEpisodes }) =>
+      write('save links', async () => {
+        await inSlices(deletedEpisodes, (episode) => link.removeLink.run(episode))
+        await inSlices(upserts, (one) => link.upsertLink.run(...linkValues(one)))
+      }),
+    loadLetters: () => call('load letters', () => owners.letters()),
+
+    loadEndedOutages: () => call('load outages that ended', () => owners.outages()),
+
+    async ownerKey(fresh) {
+      let key = fresh
+      await write('make a key', () => {
+        key = owners.key(fresh)
+      })
+      return key
+    },
+
+    contactByDigest: (digest) => call('find a contact', () => owners.contactByDigest(digest)),
+
+    contactById: (id) => call('find a contact', () => owners.contactById(id)),
+
+    countContacts: () => call('count contacts', () => owners.counts()),
+
+    saveOwners: (changes) => write('save what owners were told', () => owners.save(changes)),
+
+    async saveUnsubscribed(id, at) {
+      let isKnown = false
+      await write('save the end of mail', () => {
+        isKnown = owners.unsubscribe(id, at)
+      })
+      return isKnown
+    },
+
+    pruneContacts: (before) => write('prune contacts', () => owners.prune(before)),
+
     loadWalkState: () =>
       call('load the last walk', () => {
         const [row] = walk.get.all()
@@ -218,6 +275,21 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
       write('save a walk', () => {
         walk.set.run(1, JSON.stringify(state))
       }),
+
+    loadAuditHead: () => call('load the audit trail', () => readAuditHead(audit.head.all()[0])),
+
+    loadAuditRecords: (afterSeq, limit) =>
+      call('load the audit trail', () => audit.slice.all(afterSeq, limit).map(readAuditRecord)),
+
+    appendAudit: (record, { erasedSeqs = [], prunedSeq = 0 } = {}) =>
+      write('save an audit record', async () => {
+        audit.insert.run(...auditValues(record))
+        audit.setHead.run(record.seq, record.hash, prunedSeq)
+        await inSlices(erasedSeqs, (seq) => audit.erase.run(seq))
+        if (prunedSeq > 0) audit.prune.run(prunedSeq)
+      }),
+
+    removeTraces: () => call('remove what is left of what was deleted', () => removeTraces(db)),
 
     close: () =>
       serially(async () => {
@@ -258,6 +330,18 @@ async function inSlices<T>(items: readonly T[], work: (item: T) => void): Promis
 function limitSize(db: DatabaseSync, maximumBytes: number): void {
   const pageBytes = Number(db.prepare('PRAGMA page_size').get()?.['page_size'])
   db.exec(`PRAGMA max_page_count = ${Math.floor(maximumBytes / pageBytes)}`)
+}
+
+/**
+ * Writes the file anew, without the places where rows once were, and empties the log. Everything stands still
+ * meanwhile, and the whole database is in memory for a moment: in a container there may be no other
+ * place for it that can be written to.
+ */
+function removeTraces(db: DatabaseSync): void {
+  db.exec('PRAGMA temp_store = MEMORY')
+  db.exec('VACUUM')
+  const { busy } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() ?? {}
+  if (busy !== 0) throw new StorageError('locked', 'the log of the database could not be emptied')
 }
 
 /** One row that can't be read must not keep the service from starting: it is left out, loudly. */

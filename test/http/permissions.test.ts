@@ -84,12 +84,16 @@ const standIns: RouteModule = (server) => {
     server.routes.some(({ method, path }) => `${method} ${path}` === name)
   for (const endpoint of endpoints.filter((each) => !isThere(each))) {
     const [method = '', path = ''] = endpoint.name.split(' ')
-    server.on(method, path, (context) => context.text('stand-in'))
+    if (method === 'ALL') server.all(path, (context) => context.text('stand-in'))
+    else server.on(method, path, (context) => context.text('stand-in'))
   }
 }
 
 function pathOf({ name }: Endpoint): string {
-  return name.replace(/^\w+ /, '').replace(/:\w+/g, 'nothing-of-this-name')
+  return name
+    .replace(/^\w+ /, '')
+    .replace(/:\w+/g, 'nothing-of-this-name')
+    .replace('*', 'nothing/of/this/name')
 }
 
 function isAllowed({ needs }: Endpoint, { is }: Caller): boolean {
@@ -123,7 +127,7 @@ describe('who may do what', () => {
 
   async function call(endpoint: Endpoint, { headers = {}, from = '127.0.0.1' }: Partial<Caller>) {
     const { body } = answers[endpoint.name] ?? {}
-    const [method = ''] = endpoint.name.split(' ')
+    const [method = ''] = endpoint.name.replace(/^ALL /, 'GET ').split(' ')
     return ask(server.url, pathOf(endpoint), {
       method,
       from,
@@ -234,7 +238,7 @@ describe('the table of endpoints', () => {
 
   it('says of each what it needs and what it is for', () => {
     for (const { name, needs, purpose } of endpoints) {
-      expect(name).toMatch(/^(?:GET|POST|PUT|PATCH|DELETE) \/\S*$/)
+      expect(name).toMatch(/^(?:GET|POST|PUT|PATCH|DELETE|ALL) \/\S*$/)
       expect(['public', 'link', 'viewer', 'operator', 'admin']).toContain(needs)
       expect(purpose).toMatch(/^\S.{2,}[^.]$/)
     }

@@ -26,6 +26,7 @@ export function alertFixture(change: Partial<Alert> = {}): Alert {
     keepFiringSince: null,
     resolvedAt: null,
     resolvedReason: null,
+    reconnectedAt: null,
     noData: null,
     deletedSeen: 0,
     evaluatedAt: 1_764_000_900_000,
