@@ -10,6 +10,7 @@ import { marks } from './alerts-page.ts'
 import { type FormValues, field, type Problems, problemSummary } from './form.ts'
 import {
   alertHref,
+  breakable,
   type Content,
   clockTime,
   type Frame,
@@ -40,7 +41,7 @@ export function alertPage(frame: Frame, page: AlertPage): PageContent {
   const content = html`${backLink(frame)}
 <article class="card alert ${labels['severity'] ?? ''}">
 <p class="over">${severityBadge(frame, labels['severity'] ?? '')} <span class="state ${state}">${words.state[state]}</span></p>
-<h1>${nameOf(alert)}<span class="of">${whatIsAffected(frame, alert)}</span></h1>
+<h1>${breakable(nameOf(alert))}<span class="of">${whatIsAffected(frame, alert)}</span></h1>
 ${text(annotations['summary'], 'summary')}${text(annotations['description'], 'soft')}
 ${marks(frame, alert, api)}
 ${actions(frame, alert, api)}

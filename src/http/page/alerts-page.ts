@@ -17,6 +17,7 @@ import {
 import { field, selectField } from './form.ts'
 import {
   alertHref,
+  breakable,
   type Content,
   type Frame,
   type Html,
@@ -86,7 +87,7 @@ export function alertsPage(frame: Frame, { query, list, api, sources, isEditing 
   const heading = words.alerts.heading(query.tab, count)
   const content = html`${watchLine(frame, sources)}
 <h1>${heading}</h1>
-${tabs(frame, query, list)}
+<div class="bar">${tabs(frame, query, list)}${isEditing ? '' : filterButton(frame, query)}</div>
 ${isEditing ? filterForm(frame, query, list) : filterLine(frame, query, list)}
 ${list.groups.length === 0 ? nothing(frame, query, isFiltered, sources) : list.groups.map((group, index) => groupCard(frame, { group, index, query, api, isOnly: list.groups.length === 1 }))}
 ${pager(frame, query, list)}`
@@ -140,14 +141,19 @@ function tabs({ words, root }: Frame, query: ListQuery, { counts }: AlertList): 
   )}</ul></nav>`
 }
 
-function filterLine(frame: Frame, query: ListQuery, { filterProblem }: AlertList): Html {
+function filterButton({ words, root }: Frame, query: ListQuery): Html {
+  const isFiltered = textNames.some((name) => query[name] !== '')
+  const href = withQuery(listHref(root, query), { [filterOpen.name]: filterOpen.value })
+  return html`<a class="button quiet" href="${href}">${isFiltered ? words.alerts.change : words.alerts.filter}</a>`
+}
+
+function filterLine(frame: Frame, query: ListQuery, { filterProblem }: AlertList): Content {
   const { words, root } = frame
   const active = textNames.filter((name) => query[name] !== '')
-  const edit = withQuery(listHref(root, query), { [filterOpen.name]: filterOpen.value })
+  if (active.length === 0) return ''
   return html`<div class="filters">
-${active.length === 0 ? '' : html`<ul class="chips">${active.map((name) => chip(frame, query, name))}</ul>`}
-<a class="button quiet" href="${edit}#filter">${active.length === 0 ? words.alerts.filter : words.alerts.change}</a>
-${active.length === 0 ? '' : html`<a class="quiet-link" href="${listHref(root, { tab: query.tab })}">${words.alerts.clear}</a>`}
+<ul class="chips">${active.map((name) => chip(frame, query, name))}</ul>
+<a class="quiet-link" href="${listHref(root, { tab: query.tab })}">${words.alerts.clear}</a>
 </div>${badFilter(frame, filterProblem)}`
 }
 
@@ -231,7 +237,7 @@ function groupCard(frame: Frame, { group: listed, index, query, api, isOnly }: G
       : listHref(root, { ...query, group: group.key, page: 1 })
   return html`<section class="card group ${severityClass(severity)}" aria-labelledby="${label}">
 <header>
-<h2 id="${label}">${severityBadge(frame, severity)} ${title}${group === null ? '' : labelText(group.labels)}</h2>
+<h2 id="${label}">${severityBadge(frame, severity)} ${breakable(title)}${group === null ? '' : labelText(group.labels)}</h2>
 <p class="soft">${words.alerts.groupFacts(count)} · ${group === null ? words.alerts.pendingGroup : html`${words.alerts.toldTo} ${shown(group.receiver, 60)}`}${group !== null && group.mutedBy.length > 0 ? html` · ${words.alerts.muted(shown(group.mutedBy.join(', '), 100))}` : ''}</p>
 ${summary === null || summary === '' ? '' : html`<p class="summary">${shown(summary, 240)}</p>`}
 </header>

@@ -158,6 +158,12 @@ export function shown(text: string, most = 120): string {
   return characters.length > most ? `${characters.slice(0, most - 1).join('')}…` : characters.join('')
 }
 
+/** A long name that may break between its words: `DeviceUnauthenticated`. */
+export function breakable(name: string): Html {
+  const parts = name.split(/(?<=\p{Ll})(?=\p{Lu})/u)
+  return html`${parts.map((part, index) => html`${index === 0 ? '' : html`<wbr>`}${part}`)}`
+}
+
 export function matchersText(matchers: readonly Pick<Matcher, 'name' | 'operator' | 'value'>[]): string {
   return shown(matchers.map(formatMatcher).join(', '), 300)
 }
@@ -231,18 +237,15 @@ export function nameOf({ labels }: Pick<Alert, 'labels'>): string {
 export function whatIsAffected({ words }: Frame, { subject, labels, affected }: Alert): string {
   const type = labels['device_type'] ?? ''
   const device = isDeviceType(type) ? words.deviceType[type] : type
-  const maker = labels['manufacturer'] ?? ''
+  const told = labels['manufacturer'] ?? ''
+  const maker = told === 'unknown' ? '' : told
   switch (subject.kind) {
     case 'device':
-      return shown(
-        [maker === 'unknown' ? '' : maker, affected.model ?? '', device]
-          .filter((part) => part !== '')
-          .join(' '),
-      )
+      return shown(words.affected({ maker, model: affected.model ?? '', type: device }))
     case 'user':
       return `${words.alerts.fields.owner} ${shown(affected.externalUserId ?? subject.userId, 60)}`
     case 'fleet':
-      return shown([maker, device].filter((part) => part !== '').join(' ')) || nameOf({ labels })
+      return shown(words.affected({ maker, model: '', type: device })) || nameOf({ labels })
     default:
       return subject satisfies never
   }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 const text = `
 :root{color-scheme:light dark;--bg:#eef1f4;--card:#fff;--ink:#17202a;--soft:#4d5866;--line:#dde2e8;--edge:#7c8794;--accent:#0f766e;--press:#0b5f59;--onaccent:#fff;--tint:#e3f1ef;--critical:#a3201a;--criticalbg:#fbe9e7;--warning:#8a4b00;--warningbg:#fdf0d9;--info:#1d4f91;--infobg:#e4eefb;--well:#17663a;--wellbg:#e0f4e8;--quiet:#3f4a58;--quietbg:#e9edf1;--shadow:0 1px 2px rgba(20,26,36,.06),0 4px 16px rgba(20,26,36,.05)}
 @media(prefers-color-scheme:dark){:root{--bg:#11151a;--card:#1a2027;--ink:#e8ecf1;--soft:#adb8c5;--line:#2f3842;--edge:#7c8896;--accent:#4fd1bf;--press:#7fe3d5;--onaccent:#06231f;--tint:#17332f;--critical:#ffa29a;--criticalbg:#43201e;--warning:#f4c673;--warningbg:#3a2c12;--info:#a9caff;--infobg:#1b2c48;--well:#86e0ab;--wellbg:#153424;--quiet:#c6cfd9;--quietbg:#2a323b;--shadow:none}}
-*{box-sizing:border-box}
+*,::before,::after{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%;scroll-padding-top:1rem}
 body{margin:0;min-height:100vh;min-height:100svh;display:flex;flex-direction:column;background:var(--bg);color:var(--ink);font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 p,h1,h2,h3,ul,ol,dl,dd{margin:0;padding:0}
@@ -43,6 +43,8 @@ h1{font-size:1.625rem;line-height:1.22;letter-spacing:-.014em;text-wrap:balance;
 h2{font-size:1.0625rem;line-height:1.35;margin:0 0 .5rem}
 h3{font-size:.9375rem;margin:1rem 0 .375rem}
 main>section>h2{margin-top:1.5rem}
+main>.soft{margin-bottom:1rem}
+main>.hint{margin-top:1rem}
 .count{color:var(--soft);font-weight:500}
 .title{display:flex;flex-wrap:wrap;align-items:center;justify-content:space-between;gap:.5rem 1rem}
 .back{margin-bottom:.5rem;font-size:.9375rem}
@@ -68,13 +70,15 @@ footer{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.25rem 1.5r
 .watch.bad>.dot{color:var(--critical)}
 .watch.odd a,.watch.bad a{color:var(--ink)}
 
+.bar{display:flex;flex-wrap:wrap;align-items:center;justify-content:space-between;gap:.5rem 1rem;margin-bottom:1rem}
+.bar .button{min-height:2.5rem;padding:.375rem 1rem}
 .tabs ul{display:flex;flex-wrap:wrap;gap:.375rem}
 .tabs a{display:flex;gap:.4375rem;padding:.4375rem .875rem;border:1px solid var(--line);border-radius:99rem;background:var(--card);color:var(--soft);text-decoration:none;font-size:.9375rem}
 .tabs a:hover{border-color:var(--edge);color:var(--ink)}
 .tabs b{font-weight:600;color:var(--ink);font-variant-numeric:tabular-nums}
 .tabs a[aria-current]{background:var(--accent);border-color:var(--accent);color:var(--onaccent)}
 .tabs a[aria-current] b{color:inherit}
-.filters{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem .75rem;margin:.75rem 0 1rem}
+.filters{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem .75rem;margin:0 0 1rem}
 .chips{display:flex;flex-wrap:wrap;gap:.375rem}
 .chip{display:inline-block;padding:.25rem .75rem;border-radius:99rem;background:var(--tint);color:var(--accent);font-size:.9375rem;text-decoration:none}
 .chip:hover{text-decoration:line-through}
@@ -142,7 +146,6 @@ button,.button{display:inline-flex;align-items:center;justify-content:center;min
 button:hover,.button:hover{background:var(--press)}
 button.quiet,.button.quiet{background:none;border-color:var(--edge);color:var(--ink)}
 button.quiet:hover,.button.quiet:hover{background:var(--quietbg)}
-.filters .button{min-height:2.25rem;padding:.25rem .875rem}
 button:focus-visible,.button:focus-visible{border-radius:.625rem}
 .note{margin:0 0 1rem;padding:.75rem 1rem;border-radius:.75rem;background:var(--infobg);color:var(--ink)}
 .note a{color:inherit}
@@ -184,7 +187,7 @@ textarea{font:.9375rem/1.6 ui-monospace,"SF Mono",Menlo,Consolas,"Liberation Mon
 .wrong-box a{color:var(--ink)}
 .preview h2{margin-top:1rem}
 .preview .rows{margin:0 0 1rem;border:1px solid var(--line);border-radius:.625rem}
-.preview p{margin-bottom:.625rem}
+.preview>p{margin-bottom:.625rem}
 summary{padding:.5rem 0;cursor:pointer;color:var(--accent);font-weight:600}
 .walk .head{display:flex;flex-wrap:wrap;align-items:baseline;gap:.25rem .75rem}
 .walk summary{padding:.25rem 0}
@@ -197,16 +200,16 @@ th,td{padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line);vertical-
 tr:last-child>th,tr:last-child>td{border-bottom:0}
 thead th{font-size:.8125rem;font-weight:600;color:var(--soft)}
 .number{font-variant-numeric:tabular-nums}
-.wide{font-size:.9375rem}
+.wide{font-size:.9375rem;border-collapse:separate;border-spacing:0;padding:0;overflow-wrap:break-word}
+.wide thead th{white-space:nowrap}
 .wide th,.wide td{padding:.5625rem .875rem}
-.wide tbody th{overflow-wrap:anywhere}
 .steps .v{font-weight:600;white-space:pre-wrap}
 .steps .true{color:var(--critical)}
 .steps .false{color:var(--well)}
 .d1{margin-left:1rem}.d2{margin-left:2rem}.d3{margin-left:3rem}.d4{margin-left:4rem}.d5{margin-left:5rem}.d6{margin-left:6rem}
 .steps code{display:inline-block}
 .routes li{padding:.25rem 0}
-section.card ul:not(.rows):not(.routes):not(.labels) li{padding:.125rem 0}
+section.card>ul:not([class])>li{padding:.125rem 0}
 
 @media(max-width:48rem){
 .top{padding:.5rem 1rem}

@@ -61,6 +61,12 @@ export interface PageWords {
   readonly lessThanAMinute: string
   readonly number: (value: number) => string
 
+  /** `Daikin Altherma 3 heat pump`; an empty text where something is not known. */
+  readonly affected: (parts: {
+    readonly maker: string
+    readonly model: string
+    readonly type: string
+  }) => string
   readonly deviceType: Readonly<Record<DeviceType, string>>
   readonly severity: Readonly<Record<string, string>>
   readonly noSeverity: string
@@ -221,8 +227,6 @@ export interface PageWords {
     readonly ended: string
     readonly endsWithAlerts: string
     readonly endsUnmatched: (duration: string) => string
-    readonly expireLabel: (matchers: string) => string
-    readonly extendLabel: (matchers: string) => string
   }
   readonly silence: {
     readonly title: string

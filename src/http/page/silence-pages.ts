@@ -82,7 +82,7 @@ function card(
 ${comment === '' ? '' : html`<p class="quote">${shown(comment, 1_000)}</p>`}
 <p class="soft">${words.silences.by(shown(createdBy, 80))} · ${state === 'pending' ? html`${words.silences.starts} ${when(frame, startsAt)} · ` : ''}${state === 'expired' ? words.silences.ended : words.silences.ends} ${when(frame, endsAt)}${early}</p>
 ${state === 'active' ? html`<p><a href="${listHref(root, { tab: 'held', filter: formatMatchers(matchers) })}">${words.silences.holds(count)}</a></p>` : ''}
-${isOperator ? html`<div class="actions">${state === 'expired' ? html`<a class="button quiet" href="${root}silences/new?silence=${encodeURIComponent(id)}">${words.silences.again}</a>` : html`<a class="button quiet" href="${place}/extend" aria-label="${words.silences.extendLabel(name)}">${words.silences.extend}</a><form method="post" action="${place}/expire"><button class="quiet" aria-label="${words.silences.expireLabel(name)}">${words.silences.expire}</button></form>`}</div>` : ''}
+${isOperator ? html`<div class="actions">${state === 'expired' ? html`<a class="button quiet" href="${root}silences/new?silence=${encodeURIComponent(id)}">${words.silences.again}<span class="vh">: ${name}</span></a>` : html`<a class="button quiet" href="${place}/extend">${words.silences.extend}<span class="vh">: ${name}</span></a><form method="post" action="${place}/expire"><button class="quiet">${words.silences.expire}<span class="vh">: ${name}</span></button></form>`}</div>` : ''}
 </li>`
 }
 

@@ -11,6 +11,7 @@ import { severityRank } from './alert-list.ts'
 import { integrationText } from './alert-page.ts'
 import { listHref } from './alerts-page.ts'
 import {
+  breakable,
   type Content,
   type Frame,
   type Html,
@@ -110,7 +111,7 @@ function ruleRow(frame: Frame, rule: PageRule, count: RuleCount = { firing: 0, p
     value === 0
       ? '0'
       : html`<a href="${listHref(root, { rule: alertname, tab })}">${words.number(value)}<span class="vh">: ${shown(alertname, 80)}</span></a>`
-  return html`<tr role="row"><th role="rowheader" scope="row">${shown(alertname, 80)}</th>
+  return html`<tr role="row"><th role="rowheader" scope="row">${breakable(shown(alertname, 80))}</th>
 ${cell(columns.severity, severityBadge(frame, severity))}
 ${cell(columns.about, scope)}
 ${cell(columns.waits, html`${forMs === 0 ? words.rules.atOnce : formatDuration(forMs)}${keepFiringForMs === 0 ? '' : html`<br><span class="soft">${words.rules.keeps(formatDuration(keepFiringForMs))}</span>`}`)}

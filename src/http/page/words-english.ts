@@ -34,6 +34,7 @@ export const englishWords: PageWords = {
   lessThanAMinute: 'less than a minute',
   number,
 
+  affected: ({ maker, model, type }) => [maker, model, type].filter((part) => part !== '').join(' '),
   deviceType: {
     heat_pump: 'heat pump',
     electric_vehicle: 'electric vehicle',
@@ -280,8 +281,6 @@ export const englishWords: PageWords = {
     ended: 'ended',
     endsWithAlerts: 'or with what it matches',
     endsUnmatched: (duration) => `or when it has matched nothing for ${duration}`,
-    expireLabel: (matchers) => `End the silence ${matchers} now`,
-    extendLabel: (matchers) => `Change the end of the silence ${matchers}`,
   },
   silence: {
     title: 'New silence',

@@ -41,6 +41,7 @@ export const germanWords: PageWords = {
   lessThanAMinute: 'weniger als einer Minute',
   number,
 
+  affected: ({ maker, model, type }) => [type, maker, model].filter((part) => part !== '').join(' '),
   deviceType: {
     heat_pump: 'Wärmepumpe',
     electric_vehicle: 'E-Auto',
@@ -293,8 +294,6 @@ export const germanWords: PageWords = {
     ended: 'endete',
     endsWithAlerts: 'oder mit dem, was sie trifft',
     endsUnmatched: (duration) => `oder wenn sie ${duration} lang nichts trifft`,
-    expireLabel: (matchers) => `Stummschaltung ${matchers} jetzt beenden`,
-    extendLabel: (matchers) => `Ende der Stummschaltung ${matchers} ändern`,
   },
   silence: {
     title: 'Neue Stummschaltung',
