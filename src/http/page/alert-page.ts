@@ -12,15 +12,15 @@ import {
   alertHref,
   breakable,
   type Content,
-  clockTime,
   type Frame,
   type Html,
-  iso,
   labelList,
   matchersText,
+  moment,
   nameOf,
   type PageContent,
   severityBadge,
+  severityClass,
   shown,
   webAddress,
   whatIsAffected,
@@ -39,7 +39,7 @@ export function alertPage(frame: Frame, page: AlertPage): PageContent {
   const { alert, api } = page
   const { annotations, labels, state } = alert
   const content = html`${backLink(frame)}
-<article class="card alert ${labels['severity'] ?? ''}">
+<article class="card alert ${severityClass(labels['severity'] ?? '')}">
 <p class="over">${severityBadge(frame, labels['severity'] ?? '')} <span class="state ${state}">${words.state[state]}</span></p>
 <h1>${breakable(nameOf(alert))}<span class="of">${whatIsAffected(frame, alert)}</span></h1>
 ${text(annotations['summary'], 'summary')}${text(annotations['description'], 'soft')}
@@ -93,7 +93,7 @@ function notTold(frame: Frame, { alert, api, find }: AlertPage): Content {
   if (acknowledgement !== null) {
     const { by, comment, at, until } = acknowledgement
     notes.push(
-      html`<div class="note"><p><b>${words.alert.acknowledgedBy(shown(by === '' ? '?' : by, 80))}</b> ${when(frame, at)}, ${until === null ? words.alert.untilResolved : html`${words.alert.until} ${when(frame, until)}`}</p>${comment === '' ? '' : html`<p class="quote">${shown(comment, 1_000)}</p>`}</div>`,
+      html`<div class="note"><p><b>${words.alert.acknowledgedBy(shown(by === '' ? '?' : by, 80))}</b> ${when(frame, at)}, ${until === null ? words.alert.untilResolved : html`${words.alert.until} ${moment(frame, until)}`}</p>${comment === '' ? '' : html`<p class="quote">${shown(comment, 1_000)}</p>`}</div>`,
     )
   }
   if (isFiring(alert)) {
@@ -126,7 +126,7 @@ function silencedLine(frame: Frame, api: AlertingApi, id: string): Html {
   const { words, root } = frame
   const silence = api.silences.get(id)
   if (silence === undefined) return html`<li>${words.alert.bySilence} ${id}</li>`
-  return html`<li>${words.alert.bySilence} <a href="${root}silences#s-${id}"><code>${matchersText(silence.matchers)}</code></a> ${words.silences.by(shown(silence.createdBy, 60))}, ${words.alert.until} ${when(frame, silence.endsAt)}${silence.comment === '' ? '' : html`<br><span class="quote">${shown(silence.comment, 300)}</span>`}</li>`
+  return html`<li>${words.alert.bySilence} <a href="${root}silences#s-${id}"><code>${matchersText(silence.matchers)}</code></a> ${words.silences.by(shown(silence.createdBy, 60))}, ${words.alert.until} ${moment(frame, silence.endsAt)}${silence.comment === '' ? '' : html`<br><span class="quote">${shown(silence.comment, 300)}</span>`}</li>`
 }
 
 // ---- facts
@@ -147,7 +147,7 @@ function facts(frame: Frame, { alert, api }: AlertPage): Html {
   if (subject.kind !== 'fleet') add('user', html`<code>${shown(subject.userId)}</code>`)
   if (subject.kind === 'device') add('device', html`<code>${shown(subject.deviceId)}</code>`)
   add('receivers', receivers.length === 0 ? words.alert.nobody : shown(receivers.join(', '), 200))
-  add('labels', labelList(labels, ['user_id', 'device_id']))
+  add('labels', labelList(labels, ['alertname', 'user_id', 'device_id']))
   add('fingerprint', html`<code>${shown(alert.fingerprint, 32)}</code>`)
   return html`<dl>${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 }
@@ -214,7 +214,7 @@ export function acknowledgePage(
 <form class="card form narrow" method="post" action="${at}/acknowledge" novalidate>
 <h1>${labels.title}</h1>
 <p class="soft">${labels.text}</p>
-${problemSummary(words, problems)}
+${problemSummary(words, problems, labels)}
 ${nameField(frame, { label: labels.by, values, problems })}
 ${field({ name: 'comment', label: labels.comment, hint: labels.commentHint, value: values.get('comment') ?? '', problem: problems.get('comment'), isFirst: frame.actor?.kind === 'person' })}
 ${field({ name: 'duration', label: labels.duration, hint: labels.durationHint, value: values.get('duration') ?? '', problem: problems.get('duration') })}
@@ -261,7 +261,7 @@ ${
   url === null
     ? html`<h1>${noneTitle}</h1><p>${noneText}</p><p><a class="button quiet" href="${alertHref(frame, alert.fingerprint, '/explain')}">${words.alert.explain}</a></p>`
     : html`<h1>${words.link.title}</h1><p>${words.link.text}</p>
-<p class="soft">${validUntil === null ? '' : html`${words.link.validUntil} <time datetime="${iso(validUntil)}">${clockTime(frame, validUntil)}</time>. `}${words.link.warning}</p>
+<p class="soft">${validUntil === null ? '' : html`${words.link.validUntil} ${moment(frame, validUntil)}. `}${words.link.warning}</p>
 <p><a class="button" href="${url}" rel="noreferrer">${words.link.open}</a></p>`
 }
 </section>`

@@ -24,6 +24,7 @@ import {
   nameOf,
   type PageContent,
   severityBadge,
+  severityClass,
   shown,
   whatIsAffected,
   when,
@@ -84,12 +85,18 @@ export function alertsPage(frame: Frame, { query, list, api, sources, isEditing 
   const { words } = frame
   const count = list.counts[query.tab]
   const isFiltered = textNames.some((name) => query[name] !== '')
-  const heading = words.alerts.heading(query.tab, count)
+  const [emptyTitle] = isFiltered ? words.alerts.emptyFiltered : words.alerts.empty[query.tab]
+  const isUnknown = count === 0 && !isFiltered && sources.walks().length === 0
+  const heading = isUnknown
+    ? words.watch.neverRead
+    : count === 0
+      ? emptyTitle
+      : words.alerts.heading(query.tab, count)
   const content = html`${watchLine(frame, sources)}
 <h1>${heading}</h1>
 <div class="bar">${tabs(frame, query, list)}${isEditing ? '' : filterButton(frame, query)}</div>
 ${isEditing ? filterForm(frame, query, list) : filterLine(frame, query, list)}
-${list.groups.length === 0 ? nothing(frame, query, isFiltered, sources) : list.groups.map((group, index) => groupCard(frame, { group, index, query, api, isOnly: list.groups.length === 1 }))}
+${list.groups.length === 0 ? nothing(frame, query, isFiltered ? 'filtered' : isUnknown ? 'unknown' : watchTone(sources) === 'well' ? 'calm' : 'empty') : list.groups.map((group, index) => groupCard(frame, { group, index, query, api, isOnly: list.groups.length === 1 }))}
 ${pager(frame, query, list)}`
   const title =
     query.tab === 'open' && count > 0 ? `(${words.number(count)}) ${words.alerts.title}` : words.alerts.title
@@ -98,37 +105,40 @@ ${pager(frame, query, list)}`
 
 // ---- is the quiet to be believed
 
+/** `well`: an empty list means that all is well. */
+function watchTone(sources: PageSources): 'well' | 'odd' | 'bad' {
+  const [walk] = sources.walks()
+  if (!sources.queue().isDelivering || walk?.outcome === 'failed') return 'bad'
+  return walk?.outcome === 'complete' ? 'well' : 'odd'
+}
+
+const readTexts = {
+  complete: 'read',
+  partial: 'readGaps',
+  failed: 'readFailed',
+  stopped: 'readGaps',
+} as const
+
 function watchLine(frame: Frame, sources: PageSources): Html {
   const { words, root } = frame
   const [walk] = sources.walks()
   const { queued, isDelivering } = sources.queue()
   const facts: Content[] = []
-  let tone = 'well'
   if (walk === undefined) {
-    tone = 'odd'
-    facts.push(
-      html`<span>${words.watch.neverRead}${sources.walkingSince() === null ? '' : html`, ${words.watch.walking}`}</span>`,
-    )
+    const isUnderWay = sources.walkingSince() !== null
+    facts.push(html`<span>${words.watch.neverRead}${isUnderWay ? `, ${words.watch.walking}` : ''}</span>`)
   } else {
-    const text =
-      walk.outcome === 'complete'
-        ? words.watch.read
-        : walk.outcome === 'failed'
-          ? words.watch.readFailed
-          : words.watch.readGaps
-    if (walk.outcome !== 'complete') tone = walk.outcome === 'failed' ? 'bad' : 'odd'
-    facts.push(html`<span><b>${text}</b> ${when(frame, walk.endedAt)}</span>`)
-    if (walk.devices !== null)
+    facts.push(html`<span><b>${words.watch[readTexts[walk.outcome]]}</b> ${when(frame, walk.endedAt)}</span>`)
+    if (walk.devices !== null && walk.outcome !== 'failed') {
       facts.push(html`<span>${words.watch.devices(walk.devices, walk.users ?? 0)}</span>`)
-    if ((walk.usersUnread ?? 0) > 0)
+    }
+    if ((walk.usersUnread ?? 0) > 0) {
       facts.push(html`<span>${words.watch.unreadUsers(walk.usersUnread ?? 0)}</span>`)
+    }
   }
-  if (!isDelivering) {
-    tone = 'bad'
-    facts.push(html`<a href="${root}receivers">${words.watch.failing}</a>`)
-  }
+  if (!isDelivering) facts.push(html`<a href="${root}receivers">${words.watch.failing}</a>`)
   if (queued > 0) facts.push(html`<a href="${root}receivers">${words.watch.waiting(queued)}</a>`)
-  return html`<section class="watch ${tone}" aria-label="${words.watch.label}"><span class="dot" aria-hidden="true"></span><p>${facts}</p><a href="${root}walks">${words.watch.details}</a></section>`
+  return html`<section class="watch ${watchTone(sources)}" aria-label="${words.watch.label}"><span class="dot" aria-hidden="true"></span><p>${facts}</p><a href="${root}walks">${words.watch.details}</a></section>`
 }
 
 // ---- which alerts
@@ -200,11 +210,15 @@ ${query.tab === 'open' ? '' : html`<input type="hidden" name="state" value="${qu
 </form>`
 }
 
-function nothing({ words, root }: Frame, query: ListQuery, isFiltered: boolean, sources: PageSources): Html {
-  const [title, text] = isFiltered ? words.alerts.emptyFiltered : words.alerts.empty[query.tab]
-  const isUnknown = !isFiltered && sources.walks().length === 0
-  return html`<div class="empty${isFiltered || isUnknown || query.tab !== 'open' ? '' : ' calm'}"><p class="big">${title}</p><p>${isUnknown ? words.alerts.beforeFirstWalk : text}</p>
-${isFiltered ? html`<p><a class="button quiet" href="${listHref(root, { tab: query.tab })}">${words.alerts.clear}</a></p>` : ''}</div>`
+function nothing(
+  { words, root }: Frame,
+  query: ListQuery,
+  kind: 'filtered' | 'unknown' | 'empty' | 'calm',
+): Html {
+  const [, text] = kind === 'filtered' ? words.alerts.emptyFiltered : words.alerts.empty[query.tab]
+  const isCalm = kind === 'calm' && query.tab === 'open'
+  return html`<div class="empty${isCalm ? ' calm' : ''}"><p class="big">${kind === 'unknown' ? words.alerts.beforeFirstWalk : text}</p>
+${kind === 'filtered' ? html`<p><a class="button quiet" href="${listHref(root, { tab: query.tab })}">${words.alerts.clear}</a></p>` : ''}</div>`
 }
 
 // ---- groups
@@ -250,10 +264,6 @@ ${count > alerts.length && !isOnly ? html`<p class="more"><a href="${href}">${wo
 function labelText(labels: Alert['labels']): Content {
   const values = Object.entries(labels).filter(([name]) => name !== 'alertname' && name !== 'severity')
   return values.map(([, value]) => html` <span class="of">${shown(value, 60)}</span>`)
-}
-
-function severityClass(severity: string): string {
-  return ['critical', 'error', 'warning', 'info'].includes(severity) ? severity : 'other'
 }
 
 /** Null: not the same for all. */

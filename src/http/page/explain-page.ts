@@ -55,18 +55,19 @@ function stepTable({ words }: Frame, steps: readonly TracedStep[]): Content {
     .slice(0, mostSteps)
     .map(
       ({ source, depth, text }) =>
-        html`<tr><td><code class="d${Math.min(depth, deepest)}">${shown(source, 300)}</code></td><td><code class="v ${text === 'true' || text === 'false' ? text : ''}">${shown(text, 120)}</code></td></tr>`,
+        html`<tr><td><code class="d${Math.min(depth, deepest)}">${shown(source, 300)}</code></td><td><code class="v">${shown(text, 120)}</code></td></tr>`,
     )}</tbody></table>`
 }
 
 function alertCard(frame: Frame, alert: AlertExplanation): Html {
   const { words } = frame
-  const { waitsFor, heldFor, routes, groups } = alert
+  const { waitsFor, heldFor, routes, groups, owner } = alert
   return html`<section class="card"><h2>${words.explain.timers}</h2>
 <p>${waitsFor === null ? words.explain.nothingToWaitFor : html`<span lang="en">${shown(waitsFor, 300)}</span>`}</p>
 ${heldFor === null ? '' : html`<p class="note odd">${words.explain.held[heldFor]}</p>`}</section>
 <section class="card"><h2>${words.explain.next}</h2>
 ${groups.length === 0 ? html`<p>${words.explain.noGroups}</p>` : groups.map((group) => groupPart(frame, group))}</section>
+${owner === null ? '' : html`<section class="card"><h2>${words.explain.owner}</h2><p lang="en">${shown(owner, 300)}</p></section>`}
 <section class="card"><h2>${words.explain.route}</h2>
 <ul class="routes">${routes.map(({ key, receiver, depth, outcome, failed }) => html`<li class="d${Math.min(depth, deepest)}"><code>${shown(key, 200)}</code> → ${shown(receiver, 60)} <span class="soft" lang="en">${shown(outcome, 80)}${failed === '' ? '' : html` <code>${shown(failed, 200)}</code>`}</span></li>`)}</ul></section>`
 }

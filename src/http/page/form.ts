@@ -132,9 +132,13 @@ export function createFieldReader(values: FormValues, words: PageWords) {
 }
 
 /** Says above a form how much is wrong with it. */
-export function problemSummary(words: PageWords, problems: Problems): Content {
+export function problemSummary(
+  words: PageWords,
+  problems: Problems,
+  labels: Readonly<Record<string, string>>,
+): Content {
   if (problems.size === 0) return ''
-  return html`<div class="wrong-box" role="alert"><p>${words.problems(problems.size)}:</p><ul>${[...problems].map(([name, problem]) => html`<li><a href="#f-${name}">${problem}</a></li>`)}</ul></div>`
+  return html`<div class="wrong-box" role="alert"><p>${words.problems(problems.size)}:</p><ul>${[...problems].map(([name, problem]) => html`<li><a href="#f-${name}">${labels[name] ?? name}: ${problem}</a></li>`)}</ul></div>`
 }
 
 /** The values as they were sent, unseen. */

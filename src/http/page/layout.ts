@@ -217,6 +217,11 @@ export function when(frame: Frame, at: number): Html {
   return html`<time datetime="${iso(at)}"><span class="rel">${relative(frame, at)}</span> <span class="abs">${clockTime(frame, at)}</span></time>`
 }
 
+/** When alone: for what is yet to come, after a word that says so. */
+export function moment(frame: Frame, at: number): Html {
+  return html`<time datetime="${iso(at)}">${clockTime(frame, at)}</time>`
+}
+
 export function iso(at: number): string {
   return Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : ''
 }
@@ -224,9 +229,13 @@ export function iso(at: number): string {
 // ---- alerts in a line
 
 export function severityBadge({ words }: Frame, severity: string): Html {
-  const known = ['critical', 'error', 'warning', 'info'].includes(severity) ? severity : 'other'
   const name = Object.hasOwn(words.severity, severity) ? words.severity[severity] : shown(severity, 30)
-  return html`<span class="badge ${known}"><span class="dot" aria-hidden="true"></span>${severity === '' ? words.noSeverity : name}</span>`
+  return html`<span class="badge ${severityClass(severity)}"><span class="dot" aria-hidden="true"></span>${severity === '' ? words.noSeverity : name}</span>`
+}
+
+/** What the style sheet has a colour for. */
+export function severityClass(severity: string): string {
+  return ['critical', 'error', 'warning', 'info'].includes(severity) ? severity : 'other'
 }
 
 export function nameOf({ labels }: Pick<Alert, 'labels'>): string {

@@ -42,7 +42,7 @@ main{flex:1;width:100%;max-width:72rem;margin:0 auto;padding:1.25rem 1.25rem 3re
 h1{font-size:1.625rem;line-height:1.22;letter-spacing:-.014em;text-wrap:balance;margin:.25rem 0 .75rem}
 h2{font-size:1.0625rem;line-height:1.35;margin:0 0 .5rem}
 h3{font-size:.9375rem;margin:1rem 0 .375rem}
-main>section>h2{margin-top:1.5rem}
+main>section:not(.card)>h2{margin-top:1.5rem}
 main>.soft{margin-bottom:1rem}
 main>.hint{margin-top:1rem}
 .count{color:var(--soft);font-weight:500}
@@ -204,8 +204,6 @@ thead th{font-size:.8125rem;font-weight:600;color:var(--soft)}
 .wide thead th{white-space:nowrap}
 .wide th,.wide td{padding:.5625rem .875rem}
 .steps .v{font-weight:600;white-space:pre-wrap}
-.steps .true{color:var(--critical)}
-.steps .false{color:var(--well)}
 .d1{margin-left:1rem}.d2{margin-left:2rem}.d3{margin-left:3rem}.d4{margin-left:4rem}.d5{margin-left:5rem}.d6{margin-left:6rem}
 .steps code{display:inline-block}
 .routes li{padding:.25rem 0}

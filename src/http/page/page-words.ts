@@ -207,6 +207,7 @@ export interface PageWords {
     readonly next: string
     readonly nextTick: string
     readonly noGroups: string
+    readonly owner: string
     readonly held: Readonly<Record<HoldReason, string>>
     readonly notADevice: string
     readonly english: string

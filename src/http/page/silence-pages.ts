@@ -13,11 +13,10 @@ import { checkbox, type FormValues, field, hiddenFields, type Problems, problemS
 import {
   alertHref,
   type Content,
-  clockTime,
   type Frame,
   type Html,
-  iso,
   matchersText,
+  moment,
   nameOf,
   type PageContent,
   shown,
@@ -161,7 +160,7 @@ function silenceForm(frame: Frame, { values, problems, alert, offered = [] }: Si
   return html`<form class="card form narrow" method="post" action="${root}silences/preview" novalidate>
 <h1>${labels.title}</h1>
 <p class="soft">${labels.text}</p>
-${refusal === undefined ? problemSummary(words, problems) : html`<div class="wrong-box" role="alert"><p>${labels.refused} <span lang="en">${shown(refusal, 400)}</span></p></div>`}
+${refusal === undefined ? problemSummary(words, problems, { matchers: labels.matchers, duration: labels.duration, starts: labels.starts, by: labels.by, comment: labels.comment }) : html`<div class="wrong-box" role="alert"><p>${labels.refused} <span lang="en">${shown(refusal, 400)}</span></p></div>`}
 ${field({ name: 'matchers', label: labels.matchers, hint: labels.matchersHint, value: value('matchers'), problem: problems.get('matchers'), type: 'textarea', isRequired: true, isFirst: value('matchers') === '' })}
 ${alert === undefined || offered.length < 2 ? '' : html`<p class="hint">${labels.scopes}: ${offered.map((scope, index) => html`${index === 0 ? '' : ' · '}<a href="${root}silences/new?alert=${encodeURIComponent(alert.fingerprint)}&scope=${scope}">${labels.scope[scope]}</a>`)}</p>`}
 <div class="columns">
@@ -197,7 +196,7 @@ export function silencePreviewPage(frame: Frame, preview: SilencePreview): PageC
 <h1>${labels.previewTitle}</h1>
 <p class="what"><code>${matchersText(matchers)}</code></p>
 <p class="quote">${shown(comment, 1_000)}</p>
-<p>${labels.starting(isNow)}${isNow ? '' : html` <time datetime="${iso(startsAt)}">${clockTime(frame, startsAt)}</time>`}, ${labels.lasting} ${formatDuration(durationMs)}</p>
+<p>${labels.starting(isNow)}${isNow ? '' : html` ${moment(frame, startsAt)}`}, ${labels.lasting} ${formatDuration(durationMs)}</p>
 <p class="big">${matching.length === 0 ? labels.matchesNone : labels.matches(matching.length, firing)}</p>
 ${matching.length > 1 && matching.length * 2 > firing ? html`<p class="note odd">${labels.matchesMany}</p>` : ''}
 ${matching.length === 0 ? '' : html`<h2>${labels.first(shownAlerts.length)}</h2><ul class="rows">${shownAlerts.map((alert) => html`<li class="row"><p class="what"><a href="${alertHref(frame, alert.fingerprint)}">${nameOf(alert)}</a> <span class="who">${whatIsAffected(frame, alert)}</span></p></li>`)}</ul>`}

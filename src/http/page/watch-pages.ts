@@ -47,7 +47,7 @@ function walkCard(frame: Frame, { outcome, startedAt, endedAt, unread, ...counts
   const { users, usersUnread, devices, devicesUnread } = counts
   return html`<li class="card walk">
 <p class="head"><span class="verdict ${walkTones[outcome]}">${words.walks.outcome[outcome]}</span> ${when(frame, endedAt)} <span class="soft">${words.walks.lasted} ${formatDuration(Math.max(0, endedAt - startedAt))}</span></p>
-${users === null || devices === null ? '' : html`<p>${words.walks.read(users, devices)}${(usersUnread ?? 0) + (devicesUnread ?? 0) === 0 ? '' : html` · <b>${words.walks.notRead(usersUnread ?? 0, devicesUnread ?? 0)}</b>`}</p>`}
+${users === null || devices === null || outcome === 'failed' ? '' : html`<p>${words.walks.read(users, devices)}${(usersUnread ?? 0) + (devicesUnread ?? 0) === 0 ? '' : html` · <b>${words.walks.notRead(usersUnread ?? 0, devicesUnread ?? 0)}</b>`}</p>`}
 ${unread.length === 0 ? '' : html`<details><summary>${words.walks.unread}</summary><ul class="unread">${unread.map(({ what, reason, count, problem }) => html`<li><b>${words.number(count)}</b> ${words.walks.what[what]}: ${words.walks.reason[reason]} <span class="soft" lang="en">${shown(problem, 200)}</span></li>`)}</ul></details>`}
 </li>`
 }
@@ -106,7 +106,7 @@ function ruleRow(frame: Frame, rule: PageRule, count: RuleCount = { firing: 0, p
       : ''
   const scope = each === 'device' ? about : `${words.rules.each[each]}${about === '' ? '' : `: ${about}`}`
   const cell = (label: string, value: Content, kind = '') =>
-    html`<td role="cell" data-label="${label}"${kind === '' ? '' : html` class="${kind}"`}>${value}</td>`
+    html`<td role="cell" data-label="${label}"${kind === '' ? '' : html` class="${kind}"`}><div>${value}</div></td>`
   const linked = (tab: 'all' | 'pending', value: number): Content =>
     value === 0
       ? '0'

@@ -233,7 +233,7 @@ export const englishWords: PageWords = {
     title: 'Why it alerts',
     text: 'The device was read just now, for this page alone. Nothing was changed by it.',
     read: {
-      read: 'Read just now',
+      read: 'Read',
       unread: 'It cannot be read at present:',
       deleted: 'The partner says that it was deleted',
       missing: 'The partner does not know it',
@@ -253,6 +253,7 @@ export const englishWords: PageWords = {
     route: 'Its way through the routes',
     next: 'What is told next',
     nextTick: 'Its group is looked at next',
+    owner: 'What the owner of the device is told',
     noGroups: 'It is in no group: nobody is told.',
     held: {
       walk: 'Held until the walk under way has ended: so that one cause is one message.',

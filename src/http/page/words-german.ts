@@ -246,7 +246,7 @@ export const germanWords: PageWords = {
     title: 'Warum der Alarm da ist',
     text: 'Das Gerät wurde gerade gelesen, nur für diese Seite. Geändert wurde dadurch nichts.',
     read: {
-      read: 'Gerade gelesen',
+      read: 'Gelesen',
       unread: 'Es ist zurzeit nicht lesbar:',
       deleted: 'Der Partner sagt, dass es gelöscht wurde',
       missing: 'Der Partner kennt es nicht',
@@ -266,6 +266,7 @@ export const germanWords: PageWords = {
     route: 'Der Weg durch die Routen',
     next: 'Was als Nächstes gemeldet wird',
     nextTick: 'Seine Gruppe wird wieder angesehen',
+    owner: 'Was dem Besitzer des Geräts geschrieben wird',
     noGroups: 'Er ist in keiner Gruppe: Niemandem wird er gemeldet.',
     held: {
       walk: 'Zurückgehalten, bis der laufende Durchlauf zu Ende ist: damit eine Ursache eine Nachricht ist.',
