@@ -13,6 +13,7 @@ import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
+import { describeHistoryStore } from './history-contract.ts'
 import { describeOwnerStore } from './owner-contract.ts'
 
 export interface TestDatabase {
@@ -676,6 +677,7 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
     })
 
     describeOwnerStore({ store: () => storage, reopen })
+    describeHistoryStore({ store: () => storage, reopen })
 
     it('keeps the last walk, and only that one', async () => {
       await storage.saveWalkState({ ...walkState, failedInARow: 0 })
