@@ -377,12 +377,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const forgetting = createForgetting({
       trail,
       parts: [
-        ...alertingParts(book, alerting),
+        // Before the alerts, which would take theirs along uncounted.
         {
           name: 'history of alerts',
           count: ({ userId }) => history.count(userId),
           forget: ({ userId }) => history.forget(userId),
         },
+        ...alertingParts(book, alerting),
         {
           name: 'links',
           count: ({ userId }) => links.book.countOf(userId),

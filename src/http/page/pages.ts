@@ -248,7 +248,7 @@ export function pages({ api, sources, clock, logger }: PagesOptions): RouteModul
   on('GET', '/receivers', (context, frame) => page(context, frame, receiversPage(frame, sources)))
 
   app.get('/assets/:name', (context) => {
-    if (context.req.param('name') !== styleFile.name) return context.text('not found\n', 404)
+    if (context.req.param('name') !== styleFile.name) return context.text('there is no such file\n', 404)
     return context.body(styleFile.text, 200, {
       'Content-Type': 'text/css; charset=utf-8',
       // Its name changes when it does.
