@@ -28,6 +28,7 @@ export function createPageSources(options: PageSourcesOptions): PageSources {
   const { book, alerting, history, activity, signal } = options
   return {
     find: (fingerprint) => book.byFingerprint(fingerprint),
+    heldFor: (alert) => alerting.suppression.heldFor(alert, options.explaining.now()),
     history: (fingerprint) => history.of(fingerprint),
     explain: (fingerprint) => explain(fingerprint, options.explaining, signal),
     linkFor: (alert, asking) => options.linkFor(alert, AbortSignal.any([signal, asking])),

@@ -341,7 +341,7 @@ async function checkOtherSites(browser: Browser, { open: alert, silenceId }: Sce
 
 async function takePictures(browser: Browser, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true })
-  await inContext(browser, { locale: 'en-GB', viewport: { width: 1180, height: 860 } }, async (page) => {
+  await inContext(browser, { locale: 'en-GB', viewport: { width: 960, height: 640 } }, async (page) => {
     await page.goto(server.url)
     await page.screenshot({ path: join(folder, 'page-alerts.png') })
     expect('took the alerts', true)

@@ -6,6 +6,15 @@ import { sampleAlert } from '../notify/sample.ts'
 import { type PageServer, quietIntegration, ruleOf, walkOf } from './page-server.ts'
 
 const minute = 60_000
+const models: Readonly<Record<string, string>> = {
+  Bosch: 'Compress 7000i',
+  Daikin: 'Altherma 3',
+  Fronius: 'Symo GEN24',
+  Nibe: 'S2125',
+  SMA: 'Sunny Tripower',
+  Tesla: 'Model 3',
+  Viessmann: 'Vitocal 250',
+}
 const hour = 60 * minute
 
 export interface Scene {
@@ -30,6 +39,7 @@ export async function setScene({ alerting, sources }: PageServer, now: number): 
       activeAt: firedAt - 15 * minute,
       firedAt,
       evaluatedAt: now - 2 * minute,
+      affected: { ...sample.affected, model: models[labels['manufacturer'] ?? ''] ?? 'aroTHERM plus' },
       ...changes,
       ruleId: `connection/${alertname}`,
       labels: { ...sample.labels, alertname, ...labels },
@@ -41,17 +51,9 @@ export async function setScene({ alerting, sources }: PageServer, now: number): 
     summary: 'Daikin heat pump lost its connection: the customer has to log in again',
     runbook_url: 'https://docs.example.com/runbooks/DeviceUnauthenticated',
   }
-  const open = add(
-    lost,
-    { manufacturer: 'Daikin' },
-    { affected: { ...sampleAlert(1).affected, model: 'Altherma 3' }, annotations: daikin },
-  )
+  const open = add(lost, { manufacturer: 'Daikin' }, { annotations: daikin })
   for (let more = 0; more < 8; more++) {
-    add(
-      lost,
-      { manufacturer: 'Daikin' },
-      { annotations: daikin, affected: { ...sampleAlert(n + 1).affected, model: 'Altherma 3' } },
-    )
+    add(lost, { manufacturer: 'Daikin' }, { annotations: daikin })
   }
   const acknowledged = add(lost, { manufacturer: 'Vaillant' })
   const silenced = add('OptimisationInactive', {

@@ -9,12 +9,14 @@ import type { PageReceiver, PageRule, PageSources } from '../../src/http/page/pa
 import { pageRefusals, pages } from '../../src/http/page/pages.ts'
 import { type LogFields, silentLogger } from '../../src/logger.ts'
 import type { AlertLink } from '../../src/notify/notification.ts'
+import type { HoldReason } from '../../src/notify/suppression.ts'
 import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts'
 import type { FakeAlerting } from './fake-alerting.ts'
 
 export interface FakeSources extends PageSources {
   readonly stories: Map<string, readonly HistoryRecord[]>
   readonly explanations: Map<string, Explanation>
+  readonly held: Map<string, HoldReason>
   link: AlertLink | null
   recentWalks: readonly RecentWalk[]
   runningSince: number | null
@@ -49,6 +51,7 @@ function createFakeSources(
   const sources: FakeSources = {
     stories: new Map(),
     explanations: new Map(),
+    held: new Map(),
     link: null,
     recentWalks: [walkOf(now(), {})],
     runningSince: null,
@@ -56,6 +59,7 @@ function createFakeSources(
     pageReceivers: [],
     waiting: { queued: 0, oldestAt: null, isDelivering: true },
     find,
+    heldFor: (alert) => sources.held.get(alert.fingerprint) ?? null,
     history: async (fingerprint) => sources.stories.get(fingerprint) ?? [],
     explain: async (fingerprint) => sources.explanations.get(fingerprint) ?? null,
     linkFor: async () => sources.link,

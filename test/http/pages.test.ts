@@ -5,6 +5,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { AccessConfig } from '../../src/config.ts'
+import { ApiError } from '../../src/http/api-error.ts'
 import { endpoints } from '../../src/http/permissions.ts'
 import { createManualClock } from '../manual-clock.ts'
 import { hostileText } from '../notify/hostile.ts'
@@ -208,6 +209,8 @@ describe("an alert's page", () => {
     const inhibited = (await get(alertPath(scene.inhibited))).body
     expect(textOf(inhibited)).toContain('Inhibited by ManufacturerOutage, Tesla electric vehicle')
     expect(inhibited).toContain(`href="../alerts/${scene.fleet.fingerprint}"`)
+    server.sources.held.set(scene.open.fingerprint, 'mass change')
+    expect(textOf((await get(alertPath(scene.open))).body)).toContain('Held since suspiciously much changed')
     const acknowledged = textOf((await get(alertPath(scene.acknowledged))).body)
     expect(acknowledged).toContain('ada looks after it just now 12:00 UTC , until 14:00 UTC')
   })
@@ -372,6 +375,21 @@ describe('a form', () => {
     expect((await post('/silences/nothing/extend', { duration: '1h' })).status).toBe(404)
   })
 
+  it('says that nothing was changed where that cannot be recorded', async () => {
+    server.alerting.acknowledge = () => Promise.reject(new ApiError(503, 'the audit trail cannot be written'))
+    const { status, body } = await post(alertPath(scene.open, '/acknowledge'), { by: 'ada' })
+    expect(status).toBe(503)
+    expect(textOf(body)).toContain('Nothing was changed. Reason: the audit trail cannot be written')
+    expect(server.pageErrors).toEqual([])
+  })
+
+  it('fails on a page, with a line in the log', async () => {
+    server.sources.linkFor = () => Promise.reject(new Error('secret'))
+    const { status, body } = await post(alertPath(scene.open, '/link'), {})
+    expect([status, body.includes('secret')]).toEqual([500, false])
+    expect(server.pageErrors).toMatchObject([{ path: alertPath(scene.open, '/link') }])
+  })
+
   it('has to be one, and of some size', async () => {
     const json = { 'content-type': 'application/json' }
     const path = alertPath(scene.open, '/acknowledge')
@@ -414,7 +432,7 @@ describe('how the watcher fares', () => {
       ...['ContractMissing', 'Watchdog'],
     ])
     expect(rows[0]).toMatch(/fails for 17$/)
-    expect(rows[1]).toContain('heat pump, inverter 15m keeps firing 10m 10 : DeviceUnauthenticated 1 :')
+    expect(rows[1]).toContain('heat pump, inverter 15m ends after 10m 10 : DeviceUnauthenticated 1 :')
     expect(rows[1]).toMatch(/41 7 min ago 11:53 UTC ok unknown for 4: a field has no value$/)
   })
 

@@ -26,11 +26,12 @@ import {
   whatIsAffected,
   when,
 } from './layout.ts'
+import type { PageSources } from './page-sources.ts'
 
 export interface AlertPage {
   readonly alert: Alert
   readonly api: AlertingApi
-  readonly find: (fingerprint: string) => Alert | undefined
+  readonly sources: Pick<PageSources, 'find' | 'heldFor'>
   readonly history: readonly HistoryRecord[]
 }
 
@@ -86,7 +87,7 @@ ${runbook === null ? '' : html`<a class="button quiet" href="${runbook}" rel="no
 </div>${isOperator ? '' : html`<p class="soft">${words.alert.onlyOperators}</p>`}`
 }
 
-function notTold(frame: Frame, { alert, api, find }: AlertPage): Content {
+function notTold(frame: Frame, { alert, api, sources }: AlertPage): Content {
   const { words, root } = frame
   const notes: Html[] = []
   const acknowledgement = alert.state === 'resolved' ? null : api.acknowledgementOf(alert)
@@ -98,10 +99,12 @@ function notTold(frame: Frame, { alert, api, find }: AlertPage): Content {
   }
   if (isFiring(alert)) {
     const { silencedBy, inhibitedBy, mutedBy } = api.suppressionOf(alert)
+    const heldFor = sources.heldFor(alert)
     const reasons = [
+      ...(heldFor === null ? [] : [html`<li>${words.explain.held[heldFor]}</li>`]),
       ...silencedBy.slice(0, 10).map((id) => silencedLine(frame, api, id)),
       ...inhibitedBy.slice(0, 10).map((print) => {
-        const source = find(print)
+        const source = sources.find(print)
         return html`<li>${words.alert.byAlert} <a href="${alertHref({ root }, print)}">${source === undefined ? print : `${nameOf(source)}, ${whatIsAffected(frame, source)}`}</a></li>`
       }),
       ...mutedBy.map((name) => html`<li>${words.alert.byInterval(shown(name, 80))}</li>`),

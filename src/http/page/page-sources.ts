@@ -7,10 +7,13 @@ import type { HistoryRecord } from '../../alerts/history.ts'
 import type { Explanation } from '../../explain.ts'
 import type { DeviceType } from '../../fleet/device.ts'
 import type { AlertLink } from '../../notify/notification.ts'
+import type { HoldReason } from '../../notify/suppression.ts'
 
 export interface PageSources {
   /** One that is kept, resolved ones too. */
   find(fingerprint: string): Alert | undefined
+  /** What it waits for before anybody is told of it, that nobody has set; null: nothing. */
+  heldFor(alert: Alert): HoldReason | null
   history(fingerprint: string): Promise<readonly HistoryRecord[]>
   /** Reads the device anew. Null: nothing is known of it. */
   explain(fingerprint: string): Promise<Explanation | null>

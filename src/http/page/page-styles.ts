@@ -53,6 +53,7 @@ footer{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.25rem 1.5r
 
 .card{background:var(--card);border:1px solid var(--line);border-radius:.875rem;box-shadow:var(--shadow);padding:1rem 1.125rem;margin:0 0 1rem}
 .narrow{max-width:44rem}
+.card.narrow>p+p{margin-top:.75rem}
 .cards>li{margin-bottom:.75rem}
 .two{display:grid;gap:1rem}
 .two>.card{margin:0}
@@ -114,7 +115,8 @@ h1 .of{display:block;margin:.125rem 0 0;font-size:1.0625rem;letter-spacing:0}
 .row:last-child{border-bottom:0}
 .group .row:hover{background:color-mix(in srgb,var(--quietbg) 45%,transparent)}
 .what a{font-weight:600}
-.who{margin-left:.375rem;font-size:.9375rem}
+.who{font-size:.9375rem}
+.what a+.who{margin-left:.375rem}
 .since{font-size:.9375rem;text-align:right;font-variant-numeric:tabular-nums}
 .rel{white-space:nowrap}
 .abs{white-space:nowrap;font-size:.875em}
@@ -199,6 +201,7 @@ table{width:100%;border-collapse:collapse;text-align:left}
 th,td{padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child>th,tr:last-child>td{border-bottom:0}
 thead th{font-size:.8125rem;font-weight:600;color:var(--soft)}
+.after{white-space:nowrap}
 .number{font-variant-numeric:tabular-nums}
 .wide{font-size:.9375rem;border-collapse:separate;border-spacing:0;padding:0;overflow-wrap:break-word}
 .wide thead th{white-space:nowrap}
@@ -216,6 +219,7 @@ section.card>ul:not([class])>li{padding:.125rem 0}
 main{padding:1rem 1rem 2rem}
 footer{padding:0 1rem 1.25rem}
 .row{grid-template-columns:minmax(0,1fr)}
+.what a+.who{margin-left:0}
 .since{text-align:left;grid-row:auto}
 .integration{grid-template-columns:minmax(0,1fr)}
 dl>div{grid-template-columns:minmax(0,1fr);gap:0}

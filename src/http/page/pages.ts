@@ -114,7 +114,7 @@ export function pages({ api, sources, clock, logger }: PagesOptions): RouteModul
   on('GET', '/alerts/:fingerprint', (context, frame) =>
     forKept(context, frame, async (alert) => {
       const history = await sources.history(alert.fingerprint)
-      return page(context, frame, alertPage(frame, { alert, api, history, find: sources.find }))
+      return page(context, frame, alertPage(frame, { alert, api, sources, history }))
     }),
   )
 
@@ -310,8 +310,7 @@ export function pages({ api, sources, clock, logger }: PagesOptions): RouteModul
   async function failed(context: Context<HttpEnv>, error: Error): Promise<Response> {
     const frame = frameOf(context, clock.now())
     if (error instanceof ApiError) {
-      const notices = { 413: 'too_large', 404: 'not_found', 503: 'unavailable' } as const
-      const known = error.status === 413 || error.status === 404 ? notices[error.status] : 'bad_request'
+      const known = noticeOf(error.status)
       return notice(context, frame, known, error.message)
     }
     logger.error({ error, path: context.req.path }, 'A page failed')
@@ -319,6 +318,12 @@ export function pages({ api, sources, clock, logger }: PagesOptions): RouteModul
   }
 
   return (server) => void server.route('/', app)
+}
+
+function noticeOf(status: ApiError['status']): PageNotice {
+  if (status === 404) return 'not_found'
+  if (status === 413) return 'too_large'
+  return status === 503 ? 'unavailable' : 'bad_request'
 }
 
 function authorFrom({ actor }: Frame, reader: ReturnType<typeof createFieldReader>): string {

@@ -114,7 +114,7 @@ function ruleRow(frame: Frame, rule: PageRule, count: RuleCount = { firing: 0, p
   return html`<tr role="row"><th role="rowheader" scope="row">${breakable(shown(alertname, 80))}</th>
 ${cell(columns.severity, severityBadge(frame, severity))}
 ${cell(columns.about, scope)}
-${cell(columns.waits, html`${forMs === 0 ? words.rules.atOnce : formatDuration(forMs)}${keepFiringForMs === 0 ? '' : html`<br><span class="soft">${words.rules.keeps(formatDuration(keepFiringForMs))}</span>`}`)}
+${cell(columns.waits, html`${forMs === 0 ? words.rules.atOnce : formatDuration(forMs)}${keepFiringForMs === 0 ? '' : html`<br><span class="soft after">${words.rules.keeps(formatDuration(keepFiringForMs))}</span>`}`)}
 ${cell(columns.firing, linked('all', count.firing), 'number')}
 ${cell(columns.pending, linked('pending', count.pending), 'number')}
 ${cell(columns.day, words.number(activity.firedInDay), 'number')}

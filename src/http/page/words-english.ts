@@ -378,7 +378,7 @@ export const englishWords: PageWords = {
     failing: (count) => `fails for ${number(count)}`,
     unknownFor: (count, reasons) => `unknown for ${number(count)}: ${reasons}`,
     never: 'not since the start',
-    keeps: (duration) => `keeps firing ${duration}`,
+    keeps: (duration) => `ends after ${duration}`,
     none: ['No rules are loaded', 'Nothing can alert but the service itself.'],
     counted: 'Fired and unknown are counted since the start,',
     atOnce: 'at once',

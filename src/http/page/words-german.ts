@@ -397,7 +397,7 @@ export const germanWords: PageWords = {
     failing: (count) => `scheitert bei ${number(count)}`,
     unknownFor: (count, reasons) => `unbekannt bei ${number(count)}: ${reasons}`,
     never: 'nicht seit dem Start',
-    keeps: (duration) => `hält ${duration} nach`,
+    keeps: (duration) => `endet nach ${duration}`,
     none: ['Keine Regeln geladen', 'Nichts kann Alarm geben als der Dienst selbst.'],
     counted: 'Gezählt wird seit dem Start,',
     atOnce: 'sofort',
