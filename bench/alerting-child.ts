@@ -86,6 +86,7 @@ const alerting = await openAlerting({
 })
 const ending = new AbortController()
 const api = createAlertingApi({
+  links: { revokeAll: async () => false },
   trail: { audited: (_change, work) => work() },
   book,
   alerting,

@@ -90,6 +90,7 @@ const { signal } = new AbortController()
 const api = createAlertingApi({
   ...{ book, alerting, explaining, version: 'bench', signal },
   trail: { audited: (_change, work) => work() },
+  links: { revokeAll: async () => false },
   config: () => config,
   now: () => clock.now(),
   reload: async () => ({ ok: true }),

@@ -24,7 +24,7 @@ const asked: readonly (readonly [name: string, path: string])[] = [
   ['everything', '/?state=all'],
   ['by text', '/?q=bbbb+heat_pump'],
   ['by labels', `/?filter=${encodeURIComponent('device_id=~".*-00000000c.*"')}`],
-  ['one group', '/?rule=DeviceTrouble3&manufacturer=m7'],
+  ['one group', '/?alertname=DeviceTrouble3&manufacturer=m7'],
   ['silences', '/silences'],
   ['rules', '/rules'],
 ]

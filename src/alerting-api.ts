@@ -11,12 +11,14 @@ import type { Config } from './config.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import type { AlertingApi, SilencesApi } from './http/alerting-api.ts'
 import { ApiError } from './http/api-error.ts'
+import type { LinkBook } from './links/link-book.ts'
 import { formatMatchers } from './matcher.ts'
 
 export interface AlertingApiOptions {
   readonly book: AlertBook
   readonly alerting: Alerting
   /** Every change is in it before it happens, and how it ended. */
+  readonly links: Pick<LinkBook, 'revokeAll'>
   readonly trail: Pick<AuditTrail, 'audited'>
   readonly config: () => Config
   readonly explaining: ExplainOptions
@@ -106,6 +108,16 @@ export function createAlertingApi(options: AlertingApiOptions): AlertingApi {
         outcome: found,
       }
       return audited(change, () => acknowledgements.withdraw(alert.fingerprint))
+    },
+    revokeLinks(fingerprint, actor) {
+      const change = {
+        actor,
+        action: 'link.revoke',
+        target: { alert: fingerprint },
+        detail: {},
+        outcome: found,
+      }
+      return audited(change, () => options.links.revokeAll(fingerprint))
     },
     explain: (id) => explain(id, options.explaining, options.signal),
     reload: options.reload,

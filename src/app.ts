@@ -13,18 +13,22 @@ import { createHistory } from './alerts/history.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
 import { AuditError, openAuditTrail, serviceActor } from './backoffice/audit-trail.ts'
+import { createBackOffice } from './backoffice/back-office.ts'
 import { createForgetting } from './backoffice/forgetting.ts'
+import { openMigrations } from './backoffice/migrations.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
-import { alertingParts, partnerFacts } from './forgetting-parts.ts'
+import { alertingParts, linksPart, migrationsPart, ownersPart, partnerFacts } from './forgetting-parts.ts'
 import { sendHeartbeat } from './heartbeat.ts'
 import { createAccess } from './http/access.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
 import { auditApi } from './http/audit-api.ts'
 import { linkPages } from './http/link-pages.ts'
+import { migrationApi } from './http/migration-api.ts'
 import { pageRefusals, pages } from './http/page/pages.ts'
 import { type RouteModule, startHttpServer } from './http/server.ts'
+import { usersApi } from './http/users-api.ts'
 import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
@@ -37,6 +41,7 @@ import { openCallLog } from './partner/call-log.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
 import { createTransport } from './partner/transport.ts'
+import { createUserDirectory } from './partner/user-directory.ts'
 import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
 import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { walk } from './poller/walk.ts'
@@ -115,6 +120,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       logger.error(storage.recovered, 'The database was damaged and moved aside: this one begins empty')
     }
 
+    const closing = new AbortController()
+    releases.defer(async () => closing.abort())
     const trail = await openAuditTrail(storage, { clock, events: telemetry.audit })
 
     const callLog =
@@ -151,7 +158,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     releases.defer(() => history.saved())
     const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
       readWatchedDevice({ ...device, client, signal })
-    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
+    const readUser = async (userId: string, signal: AbortSignal) => {
+      const user = await client.user(userId, signal).catch(nullIfUnread)
+      return user === null ? null : migrations.annotated(user)
+    }
     const links = await openDurableLinks({
       ...{ config, client, store: storage, book, clock, readDevice },
       evaluate: (device, read, signal) => monitor.take(device, read, signal),
@@ -187,6 +197,22 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     })
     const { dispatcher } = alerting
 
+    const directory = createUserDirectory({ transport, client, onOddField: telemetry.oddField })
+    const office = { directory, client, record: trail.record, clock, signal: closing.signal }
+    const backOffice = createBackOffice({
+      ...{ ...office, book },
+      durableLink: async (alert) => (await links.urlOf(alert, 'staff'))?.url ?? null,
+      onMalformed: () => metrics.malformed('user'),
+    })
+    const home =
+      config.links?.successUrl ?? new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
+    const migrations = await openMigrations({
+      ...office,
+      backOffice,
+      store: storage,
+      returnUrls: { successUrl: home, cancelUrl: home },
+    })
+
     const monitor = await openMonitor({
       book,
       evaluator,
@@ -202,7 +228,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           concurrency: config.partner.concurrency * usersPerSocket,
           needs: current.rules.reads,
           watched: book,
-          onUser,
+          onUser: (reading) => {
+            const user = migrations.annotated(reading.user)
+            return onUser(user === reading.user ? reading : { ...reading, user })
+          },
           onUnread: telemetry.unread,
           ...(deps.onProgress === undefined ? {} : { progress: deps.onProgress }),
         }),
@@ -239,6 +268,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       ownerContacts: selfService.contactCounts,
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
+      ...(storage.sizeBytes === undefined ? {} : { storageBytes: storage.sizeBytes }),
+      migrationUsers: () => migrations.counts(),
     })
 
     let firstWalkEnded = false
@@ -349,8 +380,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       refusalPage: pageRefusals(clock),
     })
 
-    const closing = new AbortController()
-    releases.defer(async () => closing.abort())
     const explaining = {
       ...{ book, alerting, readDevice, readUser },
       rules: () => current.rules,
@@ -360,6 +389,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const api = createAlertingApi({
       book,
       alerting,
+      links: links.book,
       trail,
       config: () => current.config,
       now: () => clock.now(),
@@ -384,16 +414,9 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           forget: ({ userId }) => history.forget(userId),
         },
         ...alertingParts(book, alerting),
-        {
-          name: 'links',
-          count: ({ userId }) => links.book.countOf(userId),
-          forget: ({ userId }) => links.forget(userId),
-        },
-        {
-          name: 'mails to owners',
-          count: ({ userId }) => selfService.countOf(userId),
-          forget: ({ userId }) => selfService.forget(userId),
-        },
+        linksPart(links),
+        ownersPart(selfService),
+        migrationsPart(migrations),
       ],
       alerts: () => book.all(),
       askPartner: partnerFacts(client),
@@ -426,6 +449,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           apiV2({ api, clock, logger }),
           apiV1({ api, clock, logger }),
           auditApi({ trail, forgetting, clock, logger, signal: closing.signal }),
+          usersApi({ backOffice, clock, logger }),
+          migrationApi({ migrations, clock, logger }),
           reloadRoute({ api, logger }),
           ...pagesOfLinks(),
           pages({ api, sources, clock, logger }),
@@ -441,6 +466,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       releases.defer(() => server.close())
       telemetry.accessConfigured(current.config.access, clock.now())
       await recordService('service.start')
+      metrics.watch({ webUrl: () => config.http.publicUrl ?? server.url })
       onListening?.(server.url)
       links.resume()
       await Promise.all([

@@ -1,16 +1,20 @@
-// What alerting holds of a person, as the parts that backoffice/forgetting.ts goes through. Alerts go
-// first: what is told, silenced and acknowledged hangs on them.
+// What is held of a person, as the parts that backoffice/forgetting.ts goes through. Alerts go first: what
+// is told, silenced and acknowledged hangs on them, and so do links and mail.
 
 import type { Alerting } from './alerting.ts'
 import type { Alert } from './alerts/alert.ts'
 import type { AlertBook } from './alerts/alert-book.ts'
 import type { Acknowledgement, StoredSilence } from './alerts/silence.ts'
 import type { Judgement } from './alerts/silence-book.ts'
+import { serviceActor } from './backoffice/audit-trail.ts'
 import { type ForgettingPart, isOf, type PartnerFacts } from './backoffice/forgetting.ts'
+import type { Migrations } from './backoffice/migrations.ts'
 import type { Person } from './backoffice/person.ts'
 import { deviceTypes } from './fleet/device.ts'
+import type { DurableLinks } from './links/durable-links.ts'
 import type { PartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
+import type { SelfService } from './self-service.ts'
 
 export function alertingParts(book: AlertBook, alerting: Alerting): readonly ForgettingPart[] {
   const { dispatcher, silences, acknowledgements } = alerting
@@ -60,6 +64,36 @@ export function alertingParts(book: AlertBook, alerting: Alerting): readonly For
       },
     },
   ]
+}
+
+export function linksPart(links: DurableLinks): ForgettingPart {
+  return {
+    name: 'links',
+    count: ({ userId }) => links.book.countOf(userId),
+    forget: ({ userId }) => links.forget(userId),
+  }
+}
+
+export function ownersPart(selfService: Pick<SelfService, 'countOf' | 'forget'>): ForgettingPart {
+  return {
+    name: 'mails to owners',
+    count: ({ userId }) => selfService.countOf(userId),
+    forget: ({ userId }) => selfService.forget(userId),
+  }
+}
+
+export function migrationsPart(migrations: Migrations): ForgettingPart {
+  const idsOf = (userId: string) =>
+    [...migrations.all()].filter((state) => state.userId === userId).map(({ externalId }) => externalId)
+  return {
+    name: 'migrations from another system',
+    count: ({ userId }) => idsOf(userId).length,
+    async forget({ userId }) {
+      const ids = idsOf(userId)
+      for (const id of ids) await migrations.forget(id, serviceActor('forget'))
+      return ids.length
+    },
+  }
 }
 
 /** Alerts about the person, and those about the fleet that name them; in the words of the alert's key. */

@@ -19,7 +19,9 @@ import {
   type AlertCount,
   type CountedAlert,
   countAlerts,
+  countManufacturerAlerts,
   type DeviceCount,
+  type ManufacturerAlertCount,
   withFewManufacturers,
 } from './metric-series.ts'
 import { createOwnerMetrics, type OwnerMetrics, type OwnerSources } from './owner-metrics.ts'
@@ -47,6 +49,11 @@ export interface MetricSources extends DeliverySources, OwnerSources {
   /** Requests a second that the client allows itself at present. */
   readonly partnerRateLimit?: () => number
   readonly partnerCircuitOpen?: () => boolean
+  readonly storageBytes?: () => number | null
+  /** Where people find the service, without a slash at the end. */
+  readonly webUrl?: () => string
+  /** Users that are moved over from another system, by the step that they are at. */
+  readonly migrationUsers?: () => Readonly<Record<string, number>>
 }
 
 export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
@@ -132,6 +139,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let sources: MetricSources = {}
   let fleet: FleetSnapshot | null = null
   let alerts: readonly AlertCount[] = []
+  let manufacturerAlerts: readonly ManufacturerAlertCount[] = []
   let rules: readonly { readonly alertname: string; readonly severity: string }[] = []
 
   // ---- the fleet
@@ -153,6 +161,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
     }
     for (const { count, ...labels } of alerts) set(labels, count)
   })
+  gauge(
+    'fleet_manufacturer_alerts',
+    'Alerts that fire, by the manufacturer and type of their devices.',
+    ['manufacturer', 'device_type', 'alertname'],
+    (set) => {
+      for (const { count, ...labels } of manufacturerAlerts) set(labels, count)
+    },
+  )
   const transitions = counter(
     'fleet_alert_transitions_total',
     'Changes of the state of an alert, by the new state and what led to it.',
@@ -244,6 +260,17 @@ export function createMetrics(options: MetricsOptions): Metrics {
     mostAlertSeries,
   )
 
+  // ---- the back office
+
+  gauge(
+    'fleet_migration_users',
+    'Users that are moved over from another system, by the last step that is done.',
+    ['step'],
+    (set) => {
+      for (const [step, count] of Object.entries(sources.migrationUsers?.() ?? {})) set({ step }, count)
+    },
+  )
+
   const delivery = createDeliveryMetrics(
     { gauge, number, histogram, counter },
     { clock, sources: () => sources },
@@ -281,6 +308,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   partnerLogDropped.add([], 0)
   const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
   for (const kind of ['full', 'io']) storageErrors.add([kind], 0)
+  number('fleet_storage_bytes', 'Size of the database.', () => sources.storageBytes?.() ?? null)
   number(
     'fleet_storage_recovered',
     '1 if the database was damaged at the start and began empty.',
@@ -296,6 +324,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     'When the configuration and rules in use were read; 0 before the first time.',
     () => (configLoadedAt ?? 0) / 1_000,
   )
+  gauge('fleet_web_info', 'Where people find the service, for links to it.', ['url'], (set) => {
+    const url = sources.webUrl?.()
+    if (url !== undefined) set({ url }, 1)
+  })
   gauge('fleet_build_info', 'What is running.', ['version', 'revision', 'node_version'], (set) => {
     set({ version: options.version, revision: options.revision, node_version: options.nodeVersion }, 1)
   })
@@ -335,7 +367,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
       fleet = { users: snapshot.users, devices: withFewManufacturers(snapshot.devices) }
     },
     setAlerts: (kept) => {
-      alerts = countAlerts(kept, mostAlertSeries)
+      const all = [...kept]
+      alerts = countAlerts(all, mostAlertSeries)
+      manufacturerAlerts = countManufacturerAlerts(all, mostAlertSeries)
     },
     alertTransition: (alertname, to, reason) => transitions.add([alertname, to, reason], 1),
 

@@ -51,6 +51,7 @@ describe('a change on a full disk', () => {
     })
     const api = createAlertingApi({
       ...{ book, alerting, trail, config: () => config, now: clock.now, version: '' },
+      links: { revokeAll: async (print: string) => print === 'linked' },
       explaining: {
         ...{
           book,

@@ -46,6 +46,8 @@ const names = [
   'fleet_link_visits_total',
   'fleet_links_minted_total',
   'fleet_malformed_total',
+  'fleet_manufacturer_alerts',
+  'fleet_migration_users',
   'fleet_notification_duration_seconds',
   'fleet_notification_oldest_seconds',
   'fleet_notification_queue_length',
@@ -68,12 +70,14 @@ const names = [
   'fleet_rule_evaluation_failures_total',
   'fleet_rule_unknown_total',
   'fleet_silences',
+  'fleet_storage_bytes',
   'fleet_storage_errors_total',
   'fleet_storage_recovered',
   'fleet_template_failures_total',
   'fleet_unread_total',
   'fleet_users',
   'fleet_walk_running',
+  'fleet_web_info',
 ]
 
 /** Something in every family, as much as a big and varied fleet makes. */
@@ -95,6 +99,9 @@ function fill(metrics: Metrics): void {
     ownerContacts: () => ({ subscribed: 7, unsubscribed: 1 }),
     partnerRateLimit: () => 50,
     partnerCircuitOpen: () => false,
+    storageBytes: () => 4096,
+    webUrl: () => 'https://fleet.example.com',
+    migrationUsers: () => ({ planned: 1, done: 2 }),
   })
   const tally = createDeviceTally()
   const types: DeviceType[] = ['heat_pump', 'electric_vehicle', 'inverter', 'wallbox']
@@ -108,7 +115,10 @@ function fill(metrics: Metrics): void {
   }
   metrics.setFleet({ users: 400_000, devices: tally.counts() })
   metrics.setAlerts(
-    rules.map(({ alertname, severity }) => ({ labels: { alertname, severity }, state: 'firing' })),
+    rules.map(({ alertname, severity }) => ({
+      labels: { alertname, severity, manufacturer: 'manufacturer 1', device_type: 'heat_pump' },
+      state: 'firing',
+    })),
   )
   for (const { alertname } of rules) {
     metrics.alertTransition(alertname, 'firing', 'condition')
@@ -164,7 +174,7 @@ describe('metrics', () => {
     const times: number[] = []
     for (let i = 0; i < 5; i += 1) {
       const startedAt = performance.now()
-      expect((await metrics.render()).body.length).toBeLessThan(100_000)
+      expect((await metrics.render()).body.length).toBeLessThan(120_000)
       times.push(performance.now() - startedAt)
     }
     expect(Math.min(...times)).toBeLessThan(20)
@@ -329,6 +339,40 @@ describe('metrics', () => {
     const after = await scrape(metrics)
     expect(after.get('fleet_alerts{alertname="Lost",severity="critical",state="firing"}')).toBe(0)
     expect(after.has('fleet_alerts{alertname="Lost",severity="warning",state="pending"}')).toBe(false)
+  })
+
+  it('count what fires by the manufacturer and type of the device', async () => {
+    const metrics = create()
+    const labels = { alertname: 'Lost', severity: 'warning', manufacturer: 'Wolf', device_type: 'heat_pump' }
+    metrics.setAlerts([
+      { labels, state: 'firing' },
+      { labels, state: 'recovering' },
+      { labels, state: 'pending' },
+      { labels, state: 'resolved' },
+      { labels: { alertname: 'WalkOverdue', severity: 'critical' }, state: 'firing' },
+    ])
+    const of = (values: Map<string, number>) =>
+      [...values].filter(([series]) => series.startsWith('fleet_manufacturer_alerts'))
+    expect(of(await scrape(metrics))).toEqual([
+      ['fleet_manufacturer_alerts{manufacturer="Wolf",device_type="heat_pump",alertname="Lost"}', 2],
+    ])
+    metrics.setAlerts([])
+    expect(of(await scrape(metrics))).toEqual([])
+  })
+
+  it('count what fires for very many manufacturers together', async () => {
+    const metrics = create()
+    metrics.setAlerts(
+      Array.from({ length: 2_000 }, (_, index) => ({
+        labels: { alertname: 'Lost', manufacturer: `m${index}`, device_type: 'heat_pump' },
+        state: 'firing',
+      })),
+    )
+    const counts = [...(await scrape(metrics))].filter(([series]) =>
+      series.startsWith('fleet_manufacturer_alerts'),
+    )
+    expect(counts).toHaveLength(501)
+    expect(counts.find(([series]) => series.includes('"other"'))?.[1]).toBe(1_500)
   })
 
   it('drop the series of rules and receivers that a reload removed, and keep the values of others', async () => {

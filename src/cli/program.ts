@@ -17,6 +17,7 @@ import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
 import type { CreateTokenOptions } from './token.ts'
 import { UsageError } from './usage-error.ts'
+import { addUsersCommands } from './users-commands.ts'
 
 /** Runs one command line (without node and the script). Never rejects. */
 export async function runCommand(args: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -160,6 +161,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   addExplainCommand(program, context, exitWith)
   addTokenCommands(program, context, exitWith)
   addAuditCommands(program, context, exitWith)
+  addUsersCommands({ program, context, exitWith, serviceCommand })
   return program
 }
 
@@ -197,6 +199,14 @@ function addAlertCommands(program: Command, context: CliContext, exitWith: (code
     .action(async (fingerprint: string, options: ServiceOptions) => {
       const { withdraw } = await import('./alerts.ts')
       exitWith(await withdraw(fingerprint, options, context))
+    })
+
+  serviceCommand(alerts, 'revoke-link')
+    .description('the links in its messages lead nowhere from now on')
+    .argument('<fingerprint>', 'of the alert')
+    .action(async (fingerprint: string, options: ServiceOptions) => {
+      const { revokeLink } = await import('./alerts.ts')
+      exitWith(await revokeLink(fingerprint, options, context))
     })
 }
 

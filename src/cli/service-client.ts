@@ -6,6 +6,7 @@ import { loadConfig } from '../config.ts'
 import { timeHeader } from '../http/access.ts'
 import { isLoopbackName } from '../http/address.ts'
 import { isTokenText } from '../http/identity.ts'
+import { createJsonListScanner } from '../partner/json-array-stream.ts'
 import { Secret } from '../secret.ts'
 import type { CliContext } from './context.ts'
 import { readFile } from './load.ts'
@@ -22,10 +23,24 @@ export interface ServiceOptions {
 export class ServiceError extends Error {
   override readonly name = 'ServiceError'
   readonly kind: 'unreachable' | 'refused' | 'not_found' | 'strange_answer' | 'unknown_caller' | 'not_allowed'
+  /** Null: no answer. */
+  readonly status: number | null
+  /** What a Retry-After asks for; null without one. */
+  readonly retryAfterMs: number | null
 
-  constructor(kind: ServiceError['kind'], message: string, options?: { readonly cause?: unknown }) {
+  constructor(
+    kind: ServiceError['kind'],
+    message: string,
+    options: {
+      readonly cause?: unknown
+      readonly status?: number
+      readonly retryAfterMs?: number | null
+    } = {},
+  ) {
     super(message, options)
     this.kind = kind
+    this.status = options.status ?? null
+    this.retryAfterMs = options.retryAfterMs ?? null
   }
 }
 
@@ -50,6 +65,18 @@ export interface ServiceClient {
     schema: Schema,
     options?: LongAnswer,
   ): Promise<z.output<Schema>>
+  /** For what the service passes on to the partner, which may have to be waited for. */
+  change<Schema extends z.ZodType>(
+    request: { readonly method: 'POST' | 'PATCH'; readonly path: string; readonly body: unknown },
+    schema: Schema,
+  ): Promise<z.output<Schema>>
+  /** A list of any length, item by item. Rejects also in the middle: one that ends well is whole. */
+  items<Schema extends z.ZodType>(
+    path: string,
+    parameters: readonly (readonly [string, string])[],
+    schema: Schema,
+  ): AsyncIterable<z.output<Schema>>
+  text(path: string): Promise<string>
   delete(path: string): Promise<void>
   /** What time it is for the service (ms since 1970): a demo's runs ahead, and clocks differ. */
   now(): Promise<number>
@@ -59,6 +86,8 @@ const defaultUrl = 'http://127.0.0.1:9469'
 const timeoutMs = 30_000
 /** For answers that are long, or that everything stands still for. */
 const longTimeoutMs = 15 * 60_000
+// A change waits for the partner, its Retry-After, and a look whether it was made after all.
+const changeTimeoutMs = 10 * 60_000
 
 const tokenVariable = 'FLEETWARDEN_TOKEN'
 
@@ -113,6 +142,10 @@ function checkedUrl(text: string): string {
   return (url.origin + url.pathname).replace(/\/+$/, '')
 }
 
+function timeoutAfter(ms: number): { readonly ms: number; readonly signal: AbortSignal } {
+  return { ms, signal: AbortSignal.timeout(ms) }
+}
+
 function createServiceClient(
   { url, token }: { readonly url: string; readonly token: Secret | null },
   { signal, clock }: CliContext,
@@ -123,9 +156,8 @@ function createServiceClient(
   async function ask(
     path: string,
     init: { method?: string; headers?: Readonly<Record<string, string>>; body?: string },
-    patienceMs = timeoutMs,
+    timeout = timeoutAfter(timeoutMs),
   ): Promise<Response> {
-    const timeout = AbortSignal.timeout(patienceMs)
     let response: Response
     try {
       response = await fetch(url + path, {
@@ -135,10 +167,10 @@ function createServiceClient(
           ...(token === null ? {} : { Authorization: `Bearer ${token.reveal()}` }),
         },
         redirect: 'error',
-        signal: AbortSignal.any([signal, timeout]),
+        signal: AbortSignal.any([signal, timeout.signal]),
       })
     } catch (error) {
-      const why = timeout.aborted ? `no answer within ${patienceMs / 1_000} s` : reasonOf(error)
+      const why = timeout.signal.aborted ? `no answer within ${timeout.ms / 1_000} s` : reasonOf(error)
       throw new ServiceError(
         'unreachable',
         `cannot reach the service at ${url}: ${why}; is it running, and is this its address (--url)?`,
@@ -150,20 +182,25 @@ function createServiceClient(
     if (response.ok) return response
     const said = plain(messageIn(await response.text().catch(() => '')))
     const message = `the service answers ${response.status}${said === '' ? '' : `: ${said}`}`
+    const seconds = Number(response.headers.get('Retry-After') ?? Number.NaN)
+    const details = {
+      status: response.status,
+      retryAfterMs: Number.isFinite(seconds) ? seconds * 1_000 : null,
+    }
     switch (response.status) {
       case 401: {
         const wayOut =
           token === null
             ? `; give your access token with --token-file FILE or ${tokenVariable}`
             : '; `fleetwarden token create` makes a new one'
-        throw new ServiceError('unknown_caller', message + wayOut)
+        throw new ServiceError('unknown_caller', message + wayOut, details)
       }
       case 403:
-        throw new ServiceError('not_allowed', message)
+        throw new ServiceError('not_allowed', message, details)
       case 404:
-        throw new ServiceError('not_found', message)
+        throw new ServiceError('not_found', message, details)
       default:
-        throw new ServiceError('refused', message)
+        throw new ServiceError('refused', message, details)
     }
   }
 
@@ -171,7 +208,11 @@ function createServiceClient(
     response: Response,
     schema: Schema,
   ): Promise<z.output<Schema>> {
-    const parsed = schema.safeParse(await response.json().catch(() => undefined))
+    return checked(await response.json().catch(() => undefined), schema)
+  }
+
+  function checked<Schema extends z.ZodType>(value: unknown, schema: Schema): z.output<Schema> {
+    const parsed = schema.safeParse(value)
     if (parsed.success) return parsed.data
     throw new ServiceError(
       'strange_answer',
@@ -179,13 +220,54 @@ function createServiceClient(
     )
   }
 
+  async function* items<Schema extends z.ZodType>(
+    path: string,
+    parameters: readonly (readonly [string, string])[],
+    schema: Schema,
+  ): AsyncGenerator<z.output<Schema>> {
+    // Only until it begins: nobody knows how long a list is.
+    const late = new AbortController()
+    const hasBegun = new AbortController()
+    clock.sleep(changeTimeoutMs, hasBegun.signal).then(
+      () => late.abort(),
+      () => {},
+    )
+    let response: Response
+    try {
+      response = await ask(withQuery(path, parameters), {}, { ms: changeTimeoutMs, signal: late.signal })
+    } finally {
+      hasBegun.abort()
+    }
+    const scanner = createJsonListScanner()
+    try {
+      for await (const chunk of response.body ?? []) {
+        for (const value of scanner.push(Buffer.from(chunk))) yield checked(value, schema)
+      }
+      scanner.end()
+    } catch (error) {
+      if (signal.aborted || error instanceof ServiceError) throw error
+      throw new ServiceError('strange_answer', 'the list broke off: the log of the service says why', {
+        cause: error,
+      })
+    }
+  }
+
   return {
     async get(path, parameters, schema, { isLong = false } = {}) {
-      const patienceMs = isLong ? longTimeoutMs : timeoutMs
-      return decoded(await ask(`${path}?${queryOf(parameters)}`, {}, patienceMs), schema)
+      const timeout = timeoutAfter(isLong ? longTimeoutMs : timeoutMs)
+      return decoded(await ask(withQuery(path, parameters), {}, timeout), schema)
+    },
+    items,
+    async text(path) {
+      return (await ask(path, {})).text()
+    },
+    async change({ method, path, body }, schema) {
+      const headers = { 'Content-Type': 'application/json' }
+      const init = { method, headers, body: JSON.stringify(body) }
+      return decoded(await ask(path, init, timeoutAfter(changeTimeoutMs)), schema)
     },
     async *lines(path, parameters) {
-      const { body } = await ask(`${path}?${queryOf(parameters)}`, {}, longTimeoutMs)
+      const { body } = await ask(withQuery(path, parameters), {}, timeoutAfter(longTimeoutMs))
       try {
         yield* linesOf(body ?? [])
       } catch (error) {
@@ -198,7 +280,7 @@ function createServiceClient(
     async post(path, body, schema, { isLong = false } = {}) {
       const headers = { 'Content-Type': 'application/json' }
       const init = { method: 'POST', headers, body: JSON.stringify(body) }
-      return decoded(await ask(path, init, isLong ? longTimeoutMs : timeoutMs), schema)
+      return decoded(await ask(path, init, timeoutAfter(isLong ? longTimeoutMs : timeoutMs)), schema)
     },
     async now() {
       if (aheadMs === null) await ask('/api/v2/receivers', {})
@@ -208,12 +290,6 @@ function createServiceClient(
       await ask(path, { method: 'DELETE' })
     },
   }
-}
-
-function queryOf(parameters: readonly (readonly [string, string])[]): URLSearchParams {
-  const query = new URLSearchParams()
-  for (const [name, value] of parameters) query.append(name, value)
-  return query
 }
 
 /** Without their line breaks; also the last one, which may have none. */
@@ -229,6 +305,12 @@ export async function* linesOf(
   }
   rest += decoder.decode()
   if (rest !== '') yield rest
+}
+
+function withQuery(path: string, parameters: readonly (readonly [string, string])[]): string {
+  const query = new URLSearchParams()
+  for (const [name, value] of parameters) query.append(name, value)
+  return `${path}?${query}`
 }
 
 function reasonOf(error: unknown): string {

@@ -3,7 +3,7 @@
 
 import type { Context } from 'hono'
 
-export type ApiErrorStatus = 400 | 401 | 403 | 404 | 413 | 501 | 503
+export type ApiErrorStatus = 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 501 | 502 | 503
 
 export class ApiError extends Error {
   override readonly name = 'ApiError'

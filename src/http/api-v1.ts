@@ -58,6 +58,12 @@ export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
     return context.body(null, 204)
   })
 
+  app.delete('/alerts/:fingerprint/link', async (context) => {
+    const wasThere = await api.revokeLinks(context.req.param('fingerprint'), context.get('actor'))
+    if (!wasThere) throw new ApiError(404, 'no link was given for this alert, or it has ended')
+    return context.body(null, 204)
+  })
+
   app.post('/silences/preview', async (context) => {
     const { matchers } = await readJson(context, previewBody)
     const alerts = findMatching(api, matchersOf(matchers), clock)
@@ -121,8 +127,14 @@ function alertJson(api: AlertingApi, alert: Alert, now: number) {
         ? null
         : { since: new Date(alert.noData.since).toISOString(), reason: alert.noData.reason },
     isFlapping: api.isFlapping(alert),
+    externalUserId: externalUserId(alert),
     acknowledgement: acknowledgement === null ? null : acknowledgementJson(acknowledgement),
   }
+}
+
+/** For systems that know customers by it; some utilities use the e-mail address, which is personal. */
+function externalUserId({ affected: { externalUserId: id } }: Alert): string | null {
+  return id?.includes('@') ? null : id
 }
 
 function acknowledgementJson({ fingerprint, by, comment, at, until }: Acknowledgement) {

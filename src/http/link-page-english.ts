@@ -52,7 +52,8 @@ export const englishWords: LinkPageWords = {
   goOn: 'Continue',
   footer: {
     owner: 'This page is meant for you alone. Please don’t pass the link on.',
-    staff: 'Whoever has this link can begin the customer’s reconnection. Share it with colleagues only.',
+    staff:
+      'Whoever has this link can begin the customer’s reconnection. Give it to the customer and to colleagues only.',
   },
   unsubscribe: {
     ask: {

@@ -105,7 +105,7 @@ export const germanWords: LinkPageWords = {
   footer: {
     owner: 'Diese Seite ist nur für Sie bestimmt. Bitte geben Sie den Link nicht weiter.',
     staff:
-      'Wer diesen Link hat, kann das Gerät des Kunden neu verbinden. Bitte nur unter Kolleginnen und Kollegen teilen.',
+      'Wer diesen Link hat, kann das Gerät des Kunden neu verbinden. Bitte nur an den Kunden und innerhalb des Teams weitergeben.',
   },
   unsubscribe: {
     ask: {

@@ -39,6 +39,8 @@ export interface LinkBook {
   returnedAt(alert: Alert, at: number): number | null
   /** Its links lead nowhere from now on. False: there was none. */
   revoke(episode: string): Promise<boolean>
+  /** As `revoke`, of every episode of one alert. */
+  revokeAll(fingerprint: string): Promise<boolean>
   countOf(userId: string): number
   /** Erases what is kept about a user; the number of records. */
   forget(userId: string): Promise<number>
@@ -217,6 +219,12 @@ export async function openLinkBook(store: LinkStore, options: LinkBookOptions): 
     return resolvedAt === null || at < resolvedAt + limits().revokeAfterMs
   }
 
+  function revoke(episode: string): Promise<boolean> {
+    return change(episode, (record) =>
+      record.revokedAt === null ? { ...record, revokedAt: clock.now() } : null,
+    )
+  }
+
   function recordsOf(userId: string): readonly LinkRecord[] {
     return [...byEpisode.values()].filter((record) => record.userId === userId)
   }
@@ -270,8 +278,12 @@ export async function openLinkBook(store: LinkStore, options: LinkBookOptions): 
       const returnedAt = byEpisode.get(episode)?.returnedAt ?? null
       return returnedAt !== null && at >= returnedAt && at - returnedAt < withinMs ? returnedAt : null
     },
-    revoke: (episode) =>
-      change(episode, (record) => (record.revokedAt === null ? { ...record, revokedAt: clock.now() } : null)),
+    revoke,
+    async revokeAll(fingerprint) {
+      const theirs = [...byEpisode.values()].filter((record) => record.fingerprint === fingerprint)
+      const revoked = await Promise.all(theirs.map(({ episode }) => revoke(episode)))
+      return revoked.some(Boolean)
+    },
     countOf: (userId) => recordsOf(userId).length,
     forget: (userId) =>
       serially(async () => {

@@ -163,6 +163,15 @@ const steps: readonly string[] = [
   ) STRICT;
   `,
   auditSchema,
+  `
+  CREATE TABLE user_migration (
+    external_id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT,
+    step TEXT NOT NULL,
+    since REAL NOT NULL,
+    state TEXT NOT NULL
+  ) STRICT;
+  `,
   historySchema,
 ]
 

@@ -11,6 +11,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Alert } from '../alerts/alert.ts'
 import type { StoredSilence } from '../alerts/silence.ts'
 import type { AlertChanges } from '../alerts/store.ts'
+import type { MigrationState } from '../backoffice/migration.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { LinkRecord } from '../links/link-store.ts'
 import type { Logger } from '../logger.ts'
@@ -43,6 +44,12 @@ import {
   rowIdOf,
   walkStatements,
 } from './sqlite-tables.ts'
+import {
+  externalIdOf,
+  readUserMigration,
+  userMigrationStatements,
+  userMigrationValues,
+} from './sqlite-user-migrations.ts'
 import { type Storage, StorageError } from './storage.ts'
 
 export interface SqliteOptions {
@@ -82,6 +89,19 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const walk = walkStatements(db)
   const owners = ownerTables(db)
   const audit = auditStatements(db)
+  const size = db.prepare(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()',
+  )
+
+  function sizeBytes(): number | null {
+    try {
+      return Number(size.get()?.['bytes'])
+    } catch {
+      // Closed, or a disk that fails: saves tell of that, and a scrape must not fail with it.
+      return null
+    }
+  }
+  const userMigration = userMigrationStatements(db)
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => T | Promise<T>): Promise<T> {
@@ -101,6 +121,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
 
   return {
     recovered,
+    sizeBytes,
 
     loadAlerts: () =>
       call('load alerts', async () => {
@@ -290,6 +311,30 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
       }),
 
     removeTraces: () => call('remove what is left of what was deleted', () => removeTraces(db)),
+    loadMigrations: () =>
+      call('load migrations', async () => {
+        const loaded: MigrationState[] = []
+        await inSlices(userMigration.all.all(), (row) => {
+          const read = readOrSkip(row, readUserMigration, (error) =>
+            options.logger?.error(
+              { error, externalId: externalIdOf(row) },
+              'A stored migration of a user could not be read and is left out',
+            ),
+          )
+          if (read !== null) loaded.push(read)
+        })
+        return loaded
+      }),
+
+    saveMigration: (state) =>
+      write('save a migration', () => {
+        userMigration.upsert.run(...userMigrationValues(state))
+      }),
+
+    deleteMigration: (externalId) =>
+      write('delete a migration', () => {
+        userMigration.remove.run(externalId)
+      }),
 
     close: () =>
       serially(async () => {

@@ -7,6 +7,7 @@ import type { SilenceStore } from '../alerts/silence.ts'
 import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
 import type { AuditStore } from '../backoffice/audit-store.ts'
+import type { MigrationStore } from '../backoffice/migration-store.ts'
 import type { LinkStore } from '../links/link-store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { OwnerStore } from '../owners/owner-store.ts'
@@ -21,6 +22,7 @@ export interface Storage
     AuditStore,
     HistoryStore,
     LinkStore,
+    MigrationStore,
     NotifyStore,
     OwnerStore,
     SilenceStore,
@@ -32,6 +34,8 @@ export interface Storage
    * none. For when a person is to be forgotten; it takes as long as writing the whole database.
    */
   removeTraces(): Promise<void>
+  /** How many bytes it takes, where that costs nothing to ask; null when it cannot be told. Never throws. */
+  readonly sizeBytes?: () => number | null
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }

@@ -112,7 +112,7 @@ describe('the first page', () => {
     ['state=pending', ['Device Unauthenticated'], 'nobody is told yet'],
     ['q=fronius+optimiser', ['Fronius'], 'Text: fronius optimiser'],
     ['q=K-4703', ['Daikin'], '1 alert needs somebody'],
-    ['rule=HeatPumpStateStale', ['Bosch'], 'Cannot be read'],
+    ['alertname=HeatPumpStateStale', ['Bosch'], 'Cannot be read'],
     ['manufacturer=Daikin', ['Daikin'], '9 alerts'],
     ['severity=info', ['Vaillant'], 'Recovering'],
     ['owner=K-4702', ['Daikin'], 'Customer: K-4702'],
@@ -619,9 +619,12 @@ describe('every page', () => {
         const typed = text.slice(0, 200).toWellFormed()
         const q = encodeURIComponent(typed)
         const pages = await Promise.all([
-          ...['/', `/?q=${q}&edit=filter&rule=${q}&filter=${q}`, `/?state=all&owner=${q}`, '/silences'].map(
-            (path) => get(path),
-          ),
+          ...[
+            '/',
+            `/?q=${q}&edit=filter&alertname=${q}&filter=${q}`,
+            `/?state=all&owner=${q}`,
+            '/silences',
+          ].map((path) => get(path)),
           ...['/receivers', '/walks', '/alerts/a1', '/silences/new?alert=a1', '/silences/s1/extend'].map(
             (path) => get(path),
           ),

@@ -67,6 +67,7 @@ const callers: readonly Caller[] = [
 const answers: Readonly<Record<string, { readonly body?: unknown; readonly status: number }>> = {
   'POST /api/v1/alerts/:fingerprint/acknowledgement': { body: { by: 'x', comment: 'c' }, status: 404 },
   'DELETE /api/v1/alerts/:fingerprint/acknowledgement': { status: 404 },
+  'DELETE /api/v1/alerts/:fingerprint/link': { status: 404 },
   'POST /api/v1/silences/preview': {
     body: { matchers: [{ name: 'a', value: 'b', isRegex: false }] },
     status: 200,

@@ -48,7 +48,7 @@ it('goes with an alert from the message to its end', async ({ expect }) => {
     'a message says that there are more',
     () => {
       const texts = world.slack.messages.items().map(slackText).join('\n')
-      return /<https:\/\/fleet\.example\.com(\/[^|>]*rule=DeviceLost[^|>]*)\|/.exec(texts)?.[1]
+      return /<https:\/\/fleet\.example\.com(\/[^|>]*alertname=DeviceLost[^|>]*)\|/.exec(texts)?.[1]
     },
     { detail: () => story(world, running.logs) },
   )

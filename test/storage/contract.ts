@@ -8,6 +8,7 @@ import type { Acknowledgement, StoredSilence } from '../../src/alerts/silence.ts
 import type { WalkState } from '../../src/alerts/walk-store.ts'
 import { createRecord, genesis } from '../../src/backoffice/audit-record.ts'
 import { openAuditTrail, serviceActor } from '../../src/backoffice/audit-trail.ts'
+import { type MigrationState, migrationSteps } from '../../src/backoffice/migration.ts'
 import { deviceTypes } from '../../src/fleet/device.ts'
 import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
@@ -100,6 +101,32 @@ const alerts: fc.Arbitrary<Alert> = fc.record({
   settled: fc.boolean(),
   flips: fc.array(instant, { maxLength: 5 }),
   flappingSince: fc.option(instant),
+})
+
+const migrations: fc.Arbitrary<MigrationState> = fc.record({
+  externalId: anyText,
+  userId: fc.option(anyText),
+  oldUserId: fc.option(anyText),
+  step: fc.constantFrom(...migrationSteps),
+  since: instant,
+  problem: fc.option(anyText),
+  expected: fc.record({
+    heat_pump: fc.nat(),
+    electric_vehicle: fc.nat(),
+    inverter: fc.nat(),
+    wallbox: fc.nat(),
+  }),
+  needsContract: fc.boolean(),
+  language: anyText,
+  priceZone: fc.option(anyText),
+  sessions: fc.array(
+    fc.record({
+      deviceType: fc.constantFrom(...deviceTypes),
+      openedAt: instant,
+      expiresAt: fc.option(instant),
+    }),
+    { maxLength: 2 },
+  ),
 })
 
 const silences: fc.Arbitrary<StoredSilence> = fc.record({
@@ -678,6 +705,29 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
 
     describeOwnerStore({ store: () => storage, reopen })
     describeHistoryStore({ store: () => storage, reopen })
+
+    it('keeps users who are moved over, one state for each', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.uniqueArray(migrations, { maxLength: 4, selector: (one) => one.externalId }),
+          async (states) => {
+            for (const { externalId } of await storage.loadMigrations())
+              await storage.deleteMigration(externalId)
+            for (const state of states) {
+              await storage.saveMigration({ ...state, step: 'planned', userId: null })
+              await storage.saveMigration(state)
+            }
+            const byId = (list: readonly MigrationState[]) =>
+              [...list].sort((a, b) => (a.externalId < b.externalId ? -1 : 1))
+            expect(byId(await storage.loadMigrations())).toEqual(byId(states))
+          },
+        ),
+        { numRuns: 20 },
+      )
+      await reopen()
+      for (const { externalId } of await storage.loadMigrations()) await storage.deleteMigration(externalId)
+      expect(await storage.loadMigrations()).toEqual([])
+    })
 
     it('keeps the last walk, and only that one', async () => {
       await storage.saveWalkState({ ...walkState, failedInARow: 0 })

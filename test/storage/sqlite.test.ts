@@ -94,6 +94,18 @@ describe('the SQLite file', () => {
     db.close()
   })
 
+  it('says how large it is, and nothing once it is closed', async () => {
+    const storage = await openIt()
+    const before = storage.sizeBytes?.() ?? 0
+    await storage.saveAlerts({ upserts: alertsFixture(2_000), deletedKeys: [] })
+    const after = storage.sizeBytes?.() ?? 0
+    expect(before).toBeGreaterThan(8_192)
+    expect(after).toBeGreaterThan(before + 2_000 * 100)
+    await storage.close()
+    expect(storage.sizeBytes?.()).toBeNull()
+    expect(statSync(path).size).toBe(after)
+  })
+
   describe('that another process has open', () => {
     it('is refused, and is free as soon as that process is killed', async () => {
       const child = startChild('keep')

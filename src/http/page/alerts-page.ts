@@ -36,9 +36,10 @@ const textNames = ['text', 'rule', 'manufacturer', 'severity', 'owner', 'filter'
 type TextName = (typeof textNames)[number]
 const longestText = 1_000
 
+// Where a name is a label's, it is the label's: dashboards and people write these addresses by hand.
 const parameterNames: Readonly<Record<TextName, string>> = {
   text: 'q',
-  rule: 'rule',
+  rule: 'alertname',
   manufacturer: 'manufacturer',
   severity: 'severity',
   owner: 'owner',
@@ -183,7 +184,7 @@ function filterForm(frame: Frame, query: ListQuery, { choices, filterProblem }: 
   const { fields, hints } = words.alerts
   const choose = (name: 'rule' | 'manufacturer' | 'severity', options: readonly string[]) =>
     selectField({
-      name,
+      name: parameterNames[name],
       label: fields[name],
       value: query[name],
       options: [
