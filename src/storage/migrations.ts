@@ -7,6 +7,7 @@
 
 import type { DatabaseSync } from 'node:sqlite'
 import { auditSchema } from './audit-schema.ts'
+import { historySchema } from './sqlite-history.ts'
 import { StorageError } from './storage.ts'
 
 const steps: readonly string[] = [
@@ -171,6 +172,7 @@ const steps: readonly string[] = [
     state TEXT NOT NULL
   ) STRICT;
   `,
+  historySchema,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

@@ -17,6 +17,7 @@ import type { LinkRecord } from '../links/link-store.ts'
 import type { Logger } from '../logger.ts'
 import { auditStatements, auditValues, readAuditHead, readAuditRecord } from './sqlite-audit.ts'
 import { openFile, storageError } from './sqlite-file.ts'
+import { historyStatements, historyValues, readCount, readHistory } from './sqlite-history.ts'
 import { linkEpisodeOf, linkStatements, linkValues, readLink } from './sqlite-links.ts'
 import { ownerTables } from './sqlite-owners.ts'
 import type { Row } from './sqlite-rows.ts'
@@ -83,6 +84,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
   const alerts = alertStatements(db)
   const notify = notifyStatements(db)
   const silence = silenceStatements(db)
+  const history = historyStatements(db)
   const link = linkStatements(db)
   const walk = walkStatements(db)
   const owners = ownerTables(db)
@@ -217,6 +219,22 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
         await inSlices(deletedFingerprints, (print) => silence.removeAcknowledgement.run(print))
         await inSlices(upserts, (one) => silence.upsertAcknowledgement.run(...acknowledgementValues(one)))
       }),
+
+    saveHistory: (changes) =>
+      write('save the history of alerts', () =>
+        inSlices(changes, (change) => {
+          if (change.kind === 'add') history.add.run(...historyValues(change))
+          else history.remove.run(change.fingerprint, change.before)
+        }),
+      ),
+
+    loadHistory: (fingerprint) =>
+      call('load the history of an alert', () => history.of.all(fingerprint).map(readHistory)),
+
+    countHistory: (userId) => call('count the history of a user', () => readCount(history.count.all(userId))),
+
+    forgetHistory: (userId) =>
+      call('forget the history of a user', () => Number(history.forget.run(userId).changes)),
 
     loadLinks: () =>
       call('load links', async () => {
