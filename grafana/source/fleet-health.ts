@@ -131,7 +131,7 @@ const fleet: readonly PanelSpec[] = [
     title: 'Devices, by type',
     description: 'Devices that each walk read. A gap downwards is an incomplete walk, not a smaller fleet.',
     unit: 'short',
-    width: 8,
+    width: 6,
     stacked: true,
     queries: [{ expr: sum(devices(), 'type'), legend: '{{type}}' }],
   }),
@@ -139,7 +139,7 @@ const fleet: readonly PanelSpec[] = [
     title: 'Not connected, by manufacturer',
     description: 'The ten manufacturers with the most devices that lost their login.',
     unit: 'short',
-    width: 8,
+    width: 6,
     stacked: true,
     links: [toSeries, alertList('List of lost connections', 'alertname=DeviceUnauthenticated')],
     queries: [
@@ -153,8 +153,18 @@ const fleet: readonly PanelSpec[] = [
     title: 'Users',
     description: 'Users that the last walk listed, with or without devices.',
     unit: 'short',
-    width: 8,
+    width: 6,
     queries: [{ expr: sum(state('fleet_users')), legend: 'users' }],
+  }),
+  timeseries({
+    title: 'Users who are moved over, by step',
+    description:
+      'Users who come from another system, by the last step that is done. Those who stay before done for long raise UserMigrationStuck. Always 0 without a migration.',
+    unit: 'short',
+    width: 6,
+    stacked: true,
+    links: [alertList('List of those who are stuck', 'alertname=UserMigrationStuck')],
+    queries: [{ expr: sum(state('fleet_migration_users'), 'step'), legend: '{{step}}' }],
   }),
   table({
     title: 'Manufacturers',

@@ -13,6 +13,7 @@ const labelsOf = {
   fleet_manufacturer_alerts: ['manufacturer', 'device_type', 'alertname'],
   fleet_silences: ['state'],
   fleet_owner_contacts: ['state'],
+  fleet_migration_users: ['step'],
 } as const satisfies Record<string, readonly string[]>
 
 /**
