@@ -204,7 +204,7 @@ thead th{font-size:.8125rem;font-weight:600;color:var(--soft)}
 .after{white-space:nowrap}
 .number{font-variant-numeric:tabular-nums}
 .wide{font-size:.9375rem;border-collapse:separate;border-spacing:0;padding:0;overflow-wrap:break-word}
-.wide thead th{white-space:nowrap}
+.wide thead th{overflow-wrap:normal}
 .wide th,.wide td{padding:.5625rem .875rem}
 .steps .v{font-weight:600;white-space:pre-wrap}
 .d1{margin-left:1rem}.d2{margin-left:2rem}.d3{margin-left:3rem}.d4{margin-left:4rem}.d5{margin-left:5rem}.d6{margin-left:6rem}

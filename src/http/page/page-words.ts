@@ -38,8 +38,6 @@ export type PageNotice =
 
 export interface PageWords {
   readonly locale: string
-  /** The language's own name. */
-  readonly name: string
   readonly skip: string
   readonly mainMenu: string
   readonly menu: Readonly<Record<'alerts' | 'silences' | 'walks' | 'rules' | 'receivers', string>>
@@ -92,7 +90,7 @@ export interface PageWords {
     readonly any: string
     readonly removes: (filter: string) => string
     readonly fields: Readonly<
-      Record<'text' | 'rule' | 'manufacturer' | 'severity' | 'owner' | 'filter' | 'state' | 'group', string>
+      Record<'text' | 'rule' | 'manufacturer' | 'severity' | 'owner' | 'filter' | 'group', string>
     >
     readonly hints: Readonly<Record<'text' | 'owner' | 'filter', string>>
     readonly badFilter: string
@@ -171,7 +169,6 @@ export interface PageWords {
     readonly storyEmpty: string
     readonly storyNote: string
     readonly earlier: string
-    readonly others: (count: number) => string
   }
   readonly acknowledge: {
     readonly title: string

@@ -8,7 +8,6 @@ const plural = (count: number, one: string, many = `${one}s`) =>
 
 export const englishWords: PageWords = {
   locale: 'en-GB',
-  name: 'English',
   skip: 'Skip to the content',
   mainMenu: 'Main menu',
   menu: { alerts: 'Alerts', silences: 'Silences', walks: 'Walks', rules: 'Rules', receivers: 'Receivers' },
@@ -115,7 +114,6 @@ export const englishWords: PageWords = {
       severity: 'Severity',
       owner: 'Customer',
       filter: 'Labels',
-      state: 'State',
       group: 'Group',
     },
     hints: {
@@ -205,7 +203,6 @@ export const englishWords: PageWords = {
     storyEmpty: 'Nothing is recorded yet.',
     storyNote: 'Newest first. What happens again stands once, with how often and when last.',
     earlier: 'Before that',
-    others: (count) => `${plural(count, 'more alert')} of this device or user`,
   },
   acknowledge: {
     title: 'Acknowledge',

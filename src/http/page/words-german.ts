@@ -8,7 +8,6 @@ const alarms = (count: number) => plural(count, 'Alarm', 'Alarme')
 
 export const germanWords: PageWords = {
   locale: 'de-AT',
-  name: 'Deutsch',
   skip: 'Zum Inhalt springen',
   mainMenu: 'Hauptmenü',
   menu: {
@@ -128,7 +127,6 @@ export const germanWords: PageWords = {
       severity: 'Stufe',
       owner: 'Kunde',
       filter: 'Labels',
-      state: 'Zustand',
       group: 'Gruppe',
     },
     hints: {
@@ -218,7 +216,6 @@ export const germanWords: PageWords = {
     storyEmpty: 'Noch nichts aufgezeichnet.',
     storyNote: 'Das Neueste zuerst. Was sich wiederholt, steht einmal da, mit wie oft und wann zuletzt.',
     earlier: 'Davor',
-    others: (count) => `${plural(count, 'weiterer Alarm', 'weitere Alarme')} zu diesem Gerät oder User`,
   },
   acknowledge: {
     title: 'Übernehmen',
@@ -388,7 +385,7 @@ export const germanWords: PageWords = {
       waits: 'Wartet',
       firing: 'Ausgelöst',
       pending: 'Wartend',
-      day: 'In 24 h ausgelöst',
+      day: 'In 24 h',
       last: 'Zuletzt ausgelöst',
       health: 'Zustand',
     },
