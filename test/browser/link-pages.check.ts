@@ -66,7 +66,8 @@ try {
 }
 for (const failure of failures) console.error(`FAILED: ${failure}`)
 console.log(`link pages in Chromium: ${checks} checks, ${failures.length} failed`)
-process.exitCode = failures.length === 0 ? 0 : 1
+// What a check that failed left open must not hold up the end.
+process.exit(failures.length === 0 ? 0 : 1)
 
 interface Shown {
   readonly name: string
@@ -345,8 +346,9 @@ function count(calls: readonly string[], wanted: string): number {
 async function checkPolicy(browser: Browser): Promise<void> {
   const strict = await startLinkServer({ clock: systemClock, publicUrl: 'https://fleet.example.com' })
   const context = await browser.newContext()
-  const page = await context.newPage()
   const follow = async (scheme: string) => {
+    // Of its own: a navigation that fails late would end the next one.
+    const page = await context.newPage()
     // That Chromium begins to talk is enough: what it says is for a partner with a certificate.
     const peer = createTcpServer((socket) => void socket.on('error', () => {}).destroy()).listen(0)
     await once(peer, 'listening')
