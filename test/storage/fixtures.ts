@@ -2,6 +2,8 @@
 
 import type { Alert } from '../../src/alerts/alert.ts'
 import type { StoredSilence } from '../../src/alerts/silence.ts'
+import type { WalkState } from '../../src/alerts/walk-store.ts'
+import type { Storage } from '../../src/storage/storage.ts'
 
 export function alertFixture(change: Partial<Alert> = {}): Alert {
   const subject = change.subject ?? {
@@ -63,4 +65,60 @@ export function silenceFixture(change: Partial<StoredSilence> = {}): StoredSilen
     unmatchedSince: null,
     ...change,
   }
+}
+
+/** Something in every table. */
+export async function fillStorage(storage: Storage): Promise<void> {
+  const odd = alertFixture({
+    key: 'NUL \0 and quotes "\\',
+    labels: { ['__proto__']: '\0', half: '\ud83d' },
+    activeAt: 1_764_000_000_000.25,
+    noData: { since: 1, reason: 'stale', evaluations: 2 },
+    flips: [1, 2.5],
+    flappingSince: 3,
+  })
+  const fleet = alertFixture({ key: 'fleet', subject: { kind: 'fleet', group: 'vaillant' } })
+  const upserts = [...alertsFixture(1_200), odd, fleet, alertFixture()]
+  await storage.saveAlerts({ upserts, deletedKeys: [] })
+  for (const groupKey of ['g1', 'g2']) {
+    const integrationKey = 'on-call/slack/0'
+    const told = { groupKey, integrationKey, at: 1_000, firing: ['f1'], resolved: [], receiverData: null }
+    const message = {
+      ...told,
+      reason: 'new alerts' as const,
+      firstDecidedAt: 500,
+      delivered: ['a@example.com'],
+    }
+    await storage.saveFlush({
+      timer: { groupKey, nextFlushAt: 5_000, flushed: true },
+      outbox: [{ ...message, attempts: 2, nextAttemptAt: 1_500 }],
+      remembered: [{ ...told, silenced: ['f1'], receiverData: '{"ts":"1"}' }],
+      dropped: [],
+    })
+  }
+  const silences = ['s1', 's2'].map((id) => silenceFixture({ id, expiry: { kind: 'resolved' } }))
+  await storage.saveSilences({ upserts: silences, deletedIds: [] })
+  const acknowledgement = { episode: 'e', by: 'ann', comment: 'on it', at: 1, until: null }
+  const acknowledgements = ['f1', 'f2'].map((fingerprint) => ({ ...acknowledgement, fingerprint }))
+  await storage.saveAcknowledgements({ upserts: acknowledgements, deletedFingerprints: [] })
+  await storage.saveWalkState(walkStateFixture)
+}
+
+export const walkStateFixture: WalkState = {
+  last: {
+    outcome: 'partial',
+    api_available: true,
+    users: 10,
+    users_unread: 1,
+    devices: 20,
+    devices_unread: 2,
+    unread_ratio: 0.1,
+    failed_in_a_row: 0,
+    started_at: 1_764_000_000_000,
+    ended_at: 1_764_000_060_000,
+    last_complete_at: null,
+  },
+  failedInARow: 2,
+  lastCompleteAt: 1_763_999_000_000,
+  aliveAt: 1_764_000_061_000,
 }
