@@ -29,7 +29,7 @@ import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
 import { isSameValue } from './same-value.ts'
-import { openSqlite } from './storage/sqlite.ts'
+import { openStorage } from './storage/open.ts'
 import { createTelemetry } from './telemetry.ts'
 
 export interface AppDeps {
@@ -51,7 +51,10 @@ export type ReloadOutcome =
   | { readonly ok: false; readonly problems: readonly string[] }
 
 export interface App {
-  /** Serves metrics and health, walks, alerts and delivers until the signal aborts and all of it has ended. */
+  /**
+   * Serves metrics and health, walks, alerts and delivers until the signal aborts and all of it has ended.
+   * Rejects with StorageError `locked` when another process has taken over the database.
+   */
   run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void>
   /** One walk alone. */
   walkOnce(signal: AbortSignal): Promise<WalkOutcome>
@@ -82,7 +85,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   try {
     const telemetry = createTelemetry({ logger, metrics })
 
-    const storage = await openSqlite({ path: config.storage.path, clock, logger })
+    const storage = await openStorage(config.storage, { clock, logger })
     releases.defer(() => storage.close())
     if (storage.recovered !== null) {
       metrics.storageRecovered()
@@ -258,7 +261,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       signal: closing.signal,
     })
 
-    async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
+    async function run(stopping: AbortSignal, onListening?: (url: string) => void): Promise<void> {
+      const signal = AbortSignal.any([stopping, storage.lost])
       const server = await startHttpServer({
         ...config.http,
         metrics,
@@ -298,6 +302,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         dispatcher.run(signal),
         clock.sleep(longestHoldMs, signal).then(dispatcher.enable, () => {}),
       ])
+      storage.lost.throwIfAborted()
     }
 
     return {

@@ -245,7 +245,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let configSuccessful = 0
   let configLoadedAt: number | null = null
   const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
-  for (const kind of ['full', 'io']) storageErrors.add([kind], 0)
+  for (const kind of ['full', 'io', 'unavailable']) storageErrors.add([kind], 0)
   number(
     'fleet_storage_recovered',
     '1 if the database was damaged at the start and began empty.',

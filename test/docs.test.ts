@@ -167,7 +167,11 @@ function accepted(text: string): Promise<Config> {
     text,
     env: Object.fromEntries(names.map((name) => [name, 'https://hooks.example.com/x'])),
     readFile: async (path) =>
-      /webhook|slack$|url|care$/.test(path) ? 'https://hooks.example.com/x' : 'hush',
+      path.endsWith('/database-url')
+        ? 'postgres://keeper:hush@db.example.com/fleet'
+        : /webhook|slack$|url|care$/.test(path)
+          ? 'https://hooks.example.com/x'
+          : 'hush',
     glob: async (pattern, folder) => [join(folder, pattern)],
   })
 }

@@ -15,6 +15,11 @@ import type { NotifyStore } from '../notify/store.ts'
 export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStore {
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
+  /**
+   * Aborts, with a StorageError, when another process has had the database meanwhile. What this one
+   * remembers is out of date then: calls reject, and it has to end.
+   */
+  readonly lost: AbortSignal
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }
@@ -22,7 +27,7 @@ export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStor
 export type StorageErrorKind =
   /** Another process has it open. */
   | 'locked'
-  /** The file is something else, and was left as it is. */
+  /** It is something else, and was left as it is. */
   | 'not_a_database'
   /** It was written by a newer version of Fleetwarden. */
   | 'newer_schema'
@@ -34,8 +39,10 @@ export type StorageErrorKind =
   | 'corrupt'
   /** No permission to write, or a file system that is mounted read-only. */
   | 'read_only'
-  /** The file or its folder can't be opened or created. */
+  /** The file or its folder, or the server's database, can't be opened or created. */
   | 'cannot_open'
+  /** The server can't be reached, or ends: the next call may succeed. */
+  | 'unavailable'
   | 'closed'
   /** Anything else: a value that a column refuses, a bug of ours. */
   | 'internal'

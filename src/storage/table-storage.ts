@@ -56,6 +56,7 @@ export function createTableStorage(database: Database, { logger }: { readonly lo
   const { read, write } = database
   return {
     recovered: database.recovered,
+    lost: database.lost,
 
     loadAlerts: () =>
       read('load alerts', (tables) => {
