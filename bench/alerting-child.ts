@@ -86,6 +86,8 @@ const alerting = await openAlerting({
 })
 const ending = new AbortController()
 const api = createAlertingApi({
+  links: { revokeAll: async () => false },
+  trail: { audited: (_change, work) => work() },
   book,
   alerting,
   config: () => config,
@@ -97,6 +99,7 @@ const api = createAlertingApi({
     now: () => clock.now(),
     readDevice: nobody,
     readUser: nobody,
+    ownerOutlook: () => null,
   },
   reload: async () => ({ ok: true }),
   version: 'bench',

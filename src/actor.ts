@@ -23,6 +23,28 @@ export function mayDo(actor: Pick<Actor, 'role'>, needed: Role): boolean {
   return actor.role !== null && roles.indexOf(actor.role) >= roles.indexOf(needed)
 }
 
+/** Why a request is refused before it does anything; the first three are about where it comes from. */
+export const refusalReasons = [
+  // From another machine, while only this one may ask.
+  'not_local',
+  // Under a name that is not the service's: most likely a page that made its own name resolve to it.
+  'wrong_host',
+  // From a page of another site.
+  'other_site',
+  'no_identity',
+  'unknown_token',
+  'expired_token',
+  // What says who asks cannot be read, or says it twice.
+  'malformed',
+  // It names a person as the proxy does, and does not come from there: that counts for nothing.
+  'not_proxy',
+  // A person who is known to the proxy, and stands in no role.
+  'no_role',
+  // The role is too low.
+  'role',
+] as const
+export type RefusalReason = (typeof refusalReasons)[number]
+
 /**
  * One line of the trail. `target` and `detail` may say whom it concerns: they can be erased later, what
  * stands beside them cannot. Never a secret: no token, no link, no password.

@@ -2,6 +2,7 @@
 // pushes its release, and they are released last in, first out, once.
 
 import { randomUUID } from 'node:crypto'
+import type { Actor } from './actor.ts'
 import { openAlerting } from './alerting.ts'
 import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
@@ -9,26 +10,39 @@ import { openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
+import { AuditError, openAuditTrail, serviceActor } from './backoffice/audit-trail.ts'
+import { createBackOffice } from './backoffice/back-office.ts'
+import { createForgetting } from './backoffice/forgetting.ts'
+import { openMigrations } from './backoffice/migrations.ts'
 import type { Clock } from './clock.ts'
 import type { Config, PartnerCredentials } from './config.ts'
+import { alertingParts, linksPart, migrationsPart, ownersPart, partnerFacts } from './forgetting-parts.ts'
 import { sendHeartbeat } from './heartbeat.ts'
+import { createAccess } from './http/access.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
-import { startHttpServer } from './http/server.ts'
-import { createLinkSource } from './links/resolution-link.ts'
+import { auditApi } from './http/audit-api.ts'
+import { linkPages } from './http/link-pages.ts'
+import { migrationApi } from './http/migration-api.ts'
+import { type RouteModule, startHttpServer } from './http/server.ts'
+import { usersApi } from './http/users-api.ts'
+import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
 import type { DeliveryStatus } from './notify/dispatcher.ts'
 import { createIntegrationSet } from './notify/receivers/registry.ts'
+import { openCallLog } from './partner/call-log.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
 import { createTransport } from './partner/transport.ts'
+import { createUserDirectory } from './partner/user-directory.ts'
 import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
 import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
 import { isSameValue } from './same-value.ts'
+import { openSelfService } from './self-service.ts'
 import { openStorage } from './storage/open.ts'
 import { createTelemetry } from './telemetry.ts'
 
@@ -62,8 +76,9 @@ export interface App {
   deliver(signal: AbortSignal): Promise<void>
   delivery(): DeliveryStatus
   alerts(): Iterable<Alert>
+  readonly links: DurableLinks
   /** Reads configuration and rules anew. With problems, what ran before goes on; they are logged. */
-  reload(): Promise<ReloadOutcome>
+  reload(actor: Actor): Promise<ReloadOutcome>
   /** Gives everything back; to be called also when `run` was not. */
   close(): Promise<void>
 }
@@ -73,8 +88,18 @@ const usersPerSocket = 2
 // After a start, messages wait for the first walk, but not for one that takes hours.
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
+const pruneEveryMs = 3_600_000
 // What is taken up at the start only: sockets, schedules and files that are open.
-const needRestart = ['partner', 'poll', 'storage', 'http', 'heartbeat', 'log', 'flapping'] as const
+const needRestart = [
+  'partner',
+  'poll',
+  'storage',
+  'http',
+  'heartbeat',
+  'log',
+  'flapping',
+  'partnerLog',
+] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -83,7 +108,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   const { rules, clock, logger, metrics } = deps
   const releases = new AsyncDisposableStack()
   try {
-    const telemetry = createTelemetry({ logger, metrics })
+    const telemetry = createTelemetry({ logger, metrics, clock })
 
     const storage = await openStorage(config.storage, { clock, logger })
     releases.defer(() => storage.close())
@@ -92,11 +117,23 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       logger.error(storage.recovered, 'The database was damaged and moved aside: this one begins empty')
     }
 
+    const closing = new AbortController()
+    releases.defer(async () => closing.abort())
+    const trail = await openAuditTrail(storage, { clock, events: telemetry.audit })
+
+    const callLog =
+      config.partnerLog === null
+        ? null
+        : openCallLog({ ...config.partnerLog, clock, events: telemetry.callLog })
+    if (callLog !== null) releases.defer(() => callLog.close())
     const transport = createTransport({
       ...config.partner,
       clock,
       credentials: credentialsOf(config.partner.credentials),
-      onRequest: telemetry.request,
+      onRequest(event) {
+        telemetry.request(event)
+        callLog?.add(event)
+      },
     })
     releases.defer(() => transport.close())
     const client = createPartnerClient({
@@ -108,9 +145,29 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     const lastState = await storage.loadWalkState()
     const downMs = lastState === null ? 0 : Math.max(0, clock.now() - lastState.aliveAt)
-    const book = await openAlertBook(storage, { downMs, flapping: config.flapping })
+    const book = await openAlertBook(storage, {
+      downMs,
+      flapping: config.flapping,
+      retentionMs: () => current.config.privacy.resolvedAlertsMs,
+    })
     book.subscribe(telemetry.transitions)
-    const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
+    const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
+      readWatchedDevice({ ...device, client, signal })
+    const readUser = async (userId: string, signal: AbortSignal) => {
+      const user = await client.user(userId, signal).catch(nullIfUnread)
+      return user === null ? null : migrations.annotated(user)
+    }
+    const links = await openDurableLinks({
+      ...{ config, client, store: storage, book, clock, readDevice },
+      evaluate: (device, read, signal) => monitor.take(device, read, signal),
+      record: trail.record,
+      events: telemetry.links,
+    })
+    releases.defer(() => links.close())
+    const evaluator = createEvaluator({
+      ...{ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown },
+      returnedAt: links.returnedAt,
+    })
 
     const integrations = createIntegrationSet({
       clock,
@@ -120,7 +177,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       onTemplateFailure: telemetry.templateFailed,
     })
     releases.defer(() => integrations.close())
-    const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
     const alerting = await openAlerting({
       config,
       integrations: integrations.update(config.alerting.receivers),
@@ -128,18 +184,26 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       store: storage,
       clock,
       newId: randomUUID,
-      linkFor: createLinkSource({
-        client,
-        clock,
-        returnUrls: { successUrl: home, cancelUrl: home },
-        onFailure: telemetry.linkFailed,
-      }),
+      linkFor: links.linkFor,
       events: { dispatcher: telemetry.dispatcher, onUnreadableSilence: telemetry.unreadableSilence },
     })
     const { dispatcher } = alerting
-    const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
-      readWatchedDevice({ ...device, client, signal })
-    const readUser = (userId: string, signal: AbortSignal) => client.user(userId, signal).catch(nullIfUnread)
+
+    const directory = createUserDirectory({ transport, client, onOddField: telemetry.oddField })
+    const office = { directory, client, record: trail.record, clock, signal: closing.signal }
+    const backOffice = createBackOffice({
+      ...{ ...office, book },
+      durableLink: async (alert) => (await links.urlOf(alert, 'staff'))?.url ?? null,
+      onMalformed: () => metrics.malformed('user'),
+    })
+    const home =
+      config.links?.successUrl ?? new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
+    const migrations = await openMigrations({
+      ...office,
+      backOffice,
+      store: storage,
+      returnUrls: { successUrl: home, cancelUrl: home },
+    })
 
     const monitor = await openMonitor({
       book,
@@ -156,7 +220,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           concurrency: config.partner.concurrency * usersPerSocket,
           needs: current.rules.reads,
           watched: book,
-          onUser,
+          onUser: (reading) => {
+            const user = migrations.annotated(reading.user)
+            return onUser(user === reading.user ? reading : { ...reading, user })
+          },
           onUnread: telemetry.unread,
           ...(deps.onProgress === undefined ? {} : { progress: deps.onProgress }),
         }),
@@ -169,6 +236,19 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       events: telemetry.monitor,
     })
 
+    const selfService = await openSelfService({
+      ...{ config, rules, book, alerting, client, clock },
+      store: storage,
+      async recheck(device, signal) {
+        const read = await readDevice(device, signal)
+        await monitor.take(device, read, signal)
+        return read
+      },
+      linkFor: async (alert, purpose) => (await links.urlOf(alert, purpose))?.url ?? null,
+      record: trail.record,
+      events: telemetry.owners,
+    })
+
     metrics.setRules(alertsOf(rules))
     metrics.setIntegrations(integrations.all())
     metrics.configLoaded({ successful: true, at: clock.now() })
@@ -177,8 +257,11 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       delivery: () => dispatcher.status(),
       silences: () => countSilences(alerting.silences, clock.now()),
       acknowledgements: () => alerting.acknowledgements.size(),
+      ownerContacts: selfService.contactCounts,
       partnerRateLimit: () => transport.requestsPerSecond(),
       partnerCircuitOpen: () => transport.isCircuitOpen(),
+      ...(storage.sizeBytes === undefined ? {} : { storageBytes: storage.sizeBytes }),
+      migrationUsers: () => migrations.counts(),
     })
 
     let firstWalkEnded = false
@@ -201,18 +284,36 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         await monitor.watchService()
         // Before a walk has read the fleet nobody knows what a silence still matches.
         if (firstWalkEnded) await alerting.tend(clock.now()).catch(telemetry.storageFailed)
+        await links.tend(clock.now()).catch(telemetry.storageFailed)
+        await pruneTrail()
         metrics.setAlerts(book.all())
       }
     }
 
+    let nextPruneAt = Number.NEGATIVE_INFINITY
+
+    /** A slice at each tick, as long as there is more, and then again in an hour. */
+    async function pruneTrail(): Promise<void> {
+      const now = clock.now()
+      if (now < nextPruneAt && nextPruneAt - now <= pruneEveryMs) return
+      // What failed is told by the trail.
+      const isMore = await trail.prune(current.config.audit.keepMs).catch(() => false)
+      if (!isMore) nextPruneAt = now + pruneEveryMs
+    }
+
     /** What is wrong with files was told before this. What is left to fail is the database: the next reload finishes it. */
     async function reload(next: Pick<AppDeps, 'rules'> & { readonly config: Config }): Promise<void> {
+      // First: a token that is taken away must not go on because the database is full.
+      access.update(next.config.access)
+      telemetry.accessConfigured(next.config.access, clock.now())
       const updated = integrations.update(next.config.alerting.receivers)
       await alerting.reconfigure(next.config, updated)
+      links.reconfigure(next.config.links)
       evaluator.reload(next.rules)
+      selfService.reconfigure(next)
       const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
       if (unapplied.length > 0) {
-        logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')
+        logger.warn({ sections: unapplied.map(asWritten) }, 'Changed, and in effect only after a restart')
       }
       current = next
       metrics.setRules(alertsOf(next.rules))
@@ -224,10 +325,25 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     let lastReload: Promise<unknown> = Promise.resolve()
 
     /** One at a time: the last one to ask has the last word. */
-    function reloadAnew(): Promise<ReloadOutcome> {
-      const done = lastReload.then(readAndReload)
+    function reloadAnew(actor: Actor): Promise<ReloadOutcome> {
+      const done = lastReload.then(() => auditedReload(actor))
       lastReload = done
       return done
+    }
+
+    async function auditedReload(actor: Actor): Promise<ReloadOutcome> {
+      const before = current
+      const change = { actor, action: 'configuration.reload', target: {}, detail: {} }
+      const outcome = (ended: ReloadOutcome) =>
+        ended.ok
+          ? { detail: changesBetween(before, current) }
+          : { result: 'failed' as const, detail: { problems: ended.problems } }
+      try {
+        return await trail.audited({ ...change, outcome }, readAndReload)
+      } catch (error) {
+        if (!(error instanceof AuditError)) throw error
+        return { ok: false, problems: [error.message] }
+      }
     }
 
     async function readAndReload(): Promise<ReloadOutcome> {
@@ -241,11 +357,25 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       }
     }
 
-    const closing = new AbortController()
-    releases.defer(async () => closing.abort())
+    const access = createAccess({
+      ...config.http,
+      config: config.access,
+      clock,
+      events: {
+        onRefused: telemetry.access.onRefused,
+        onDenied(actor, endpoint, reason) {
+          telemetry.access.onDenied(actor, endpoint, reason)
+          const detail = { endpoint: endpoint.name, needs: endpoint.needs, reason }
+          void trail.recordDenied({ actor, action: 'access.denied', target: {}, detail })
+        },
+      },
+    })
+
     const api = createAlertingApi({
       book,
       alerting,
+      links: links.book,
+      trail,
       config: () => current.config,
       now: () => clock.now(),
       explaining: {
@@ -255,20 +385,57 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         now: () => clock.now(),
         readDevice,
         readUser,
+        ownerOutlook: selfService.explain,
       },
       reload: reloadAnew,
       version: deps.version,
       signal: closing.signal,
     })
+    const forgetting = createForgetting({
+      trail,
+      parts: [
+        ...alertingParts(book, alerting),
+        linksPart(links),
+        ownersPart(selfService),
+        migrationsPart(migrations),
+      ],
+      alerts: () => book.all(),
+      askPartner: partnerFacts(client),
+      removeTraces: () => storage.removeTraces(),
+    })
+
+    /** The service comes up and ends also when that cannot be recorded, which is told by the trail. */
+    function recordService(action: 'service.start' | 'service.stop'): Promise<void> {
+      const detail = { version: deps.version }
+      return trail
+        .record({ actor: serviceActor(), action, result: 'ok', target: {}, detail })
+        .catch(() => undefined)
+    }
+
+    /** Without a public address nobody is given a link. */
+    function pagesOfLinks(): readonly RouteModule[] {
+      const { publicUrl } = config.http
+      if (publicUrl === null || links.desk === null) return []
+      return [linkPages({ desk: links.desk, owners: selfService.desk, publicUrl, clock, logger })]
+    }
 
     async function run(stopping: AbortSignal, onListening?: (url: string) => void): Promise<void> {
       const signal = AbortSignal.any([stopping, storage.lost])
       const server = await startHttpServer({
         ...config.http,
         metrics,
+        access,
         clock,
         logger,
-        routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
+        routes: [
+          apiV2({ api, clock, logger }),
+          apiV1({ api, clock, logger }),
+          auditApi({ trail, forgetting, clock, logger, signal: closing.signal }),
+          usersApi({ backOffice, clock, logger }),
+          migrationApi({ migrations, clock, logger }),
+          reloadRoute({ api, logger }),
+          ...pagesOfLinks(),
+        ],
         health: {
           healthy: () => true,
           ready: () => ({
@@ -278,7 +445,11 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         },
       })
       releases.defer(() => server.close())
+      telemetry.accessConfigured(current.config.access, clock.now())
+      await recordService('service.start')
+      metrics.watch({ webUrl: () => config.http.publicUrl ?? server.url })
       onListening?.(server.url)
+      links.resume()
       await Promise.all([
         runOnSchedule({
           schedule: parseSchedule(config.poll.schedule, config.poll.timezone),
@@ -300,8 +471,9 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         }),
         watchService(signal),
         dispatcher.run(signal),
+        selfService.run(signal, () => firstWalkEnded),
         clock.sleep(longestHoldMs, signal).then(dispatcher.enable, () => {}),
-      ])
+      ]).finally(() => recordService('service.stop'))
       storage.lost.throwIfAborted()
     }
 
@@ -311,6 +483,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       deliver: (signal) => dispatcher.run(signal),
       delivery: () => dispatcher.status(),
       alerts: () => book.all(),
+      links,
       reload: reloadAnew,
       close: () => releases.disposeAsync(),
     }
@@ -318,6 +491,29 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     await releases.disposeAsync()
     throw error
   }
+}
+
+/** What a reload changed, by name: what stands there may be secret. */
+function changesBetween(
+  before: { readonly config: Config; readonly rules: RuleSet },
+  after: { readonly config: Config; readonly rules: RuleSet },
+) {
+  const sections = (Object.keys(after.config) as (keyof Config)[])
+    .filter((section) => !isSameValue(before.config[section], after.config[section]))
+    .map(asWritten)
+  const [old, present] = [before.rules, after.rules].map((rules) =>
+    alertsOf(rules).map(({ alertname }) => alertname),
+  )
+  return {
+    changed_sections: sections,
+    added_rules: present?.filter((name) => !old?.includes(name)),
+    removed_rules: old?.filter((name) => !present?.includes(name)),
+  }
+}
+
+/** As the configuration file has it. */
+function asWritten(section: keyof Config): string {
+  return section.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 function lastWalks(state: WalkState | null): { successAt: number | null; completeAt: number | null } {
@@ -347,6 +543,7 @@ const builtInAlerts = {
   AlertLimitReached: 'warning',
   MassChange: 'critical',
   SilenceEnding: 'info',
+  OwnerDidNothing: 'warning',
 }
 
 function countSilences(silences: SilenceBook, at: number) {

@@ -8,8 +8,11 @@
 
 import { glob as globEntries } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { type AccessConfig, checkAccess, resolveAccess } from './config/access-schema.ts'
 import { type AlertingConfig, checkAlerting, checkReceiverName, resolveAlerting } from './config/alerting.ts'
 import { type HostPort, withoutTrailingSlash } from './config/fields.ts'
+import { checkLinks, type LinksConfig, resolveLinks } from './config/links-schema.ts'
+import { checkOwners } from './config/owner-schema.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
 import { expandVariables, readFailure, readNamedFiles } from './config/sources.ts'
 import { resolveStorage, type StorageConfig } from './config/storage-url.ts'
@@ -19,9 +22,11 @@ import { quote, valueAt } from './schema-message.ts'
 import type { Secret } from './secret.ts'
 import { FileError, type FileProblem, inOrder, parseYaml, validateYaml, type YamlPath } from './yaml-file.ts'
 
+export type * from './config/access-schema.ts'
 export type { AlertingConfig } from './config/alerting.ts'
 export { alertmanagerConfig } from './config/alertmanager-yaml.ts'
 export { type InhibitRule, type UnknownEqualLabel, unknownEqualLabels } from './config/inhibit-schema.ts'
+export type { LinksConfig } from './config/links-schema.ts'
 export type * from './config/receiver-config.ts'
 export type { Route } from './config/route-schema.ts'
 export {
@@ -43,6 +48,10 @@ export interface Config {
   readonly ruleFiles: readonly string[]
   readonly storage: StorageConfig
   readonly http: HttpConfig
+  /** Null: only this machine may use the API. */
+  readonly access: AccessConfig | null
+  /** Null without `http.publicUrl`: messages then carry the partner's own links. */
+  readonly links: LinksConfig | null
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
@@ -52,6 +61,10 @@ export interface Config {
   readonly flapping: FlappingConfig | null
   /** Null: it is not looked for. */
   readonly massChange: MassChangeConfig | null
+  readonly audit: AuditConfig
+  readonly privacy: PrivacyConfig
+  /** Null: nobody writes it. */
+  readonly partnerLog: PartnerLogConfig | null
   /** The name of the receiver that is told what another one cannot take; null: nobody is. */
   readonly fallbackReceiver: string | null
 }
@@ -87,6 +100,23 @@ export interface MassChangeConfig {
   readonly minimum: number
   /** How long it is held back. */
   readonly holdMs: number
+}
+
+export interface AuditConfig {
+  /** Older records go. */
+  readonly keepMs: number
+}
+
+export interface PrivacyConfig {
+  /** After their end. */
+  readonly resolvedAlertsMs: number
+}
+
+export interface PartnerLogConfig {
+  readonly path: string
+  readonly maximumBytes: number
+  /** The one that is written included. */
+  readonly files: number
 }
 
 export interface PartnerConfig {
@@ -191,9 +221,12 @@ export async function parseConfig(source: {
   problems.push(...checked.problems)
   checkPairs(value, [], report)
   checkPartner(valueAt(value, ['partner']), report)
+  checkLinks(value, report)
   checkHeartbeat(valueAt(value, ['heartbeat']), report)
+  checkAccess(valueAt(value, ['http', 'access']), ['http', 'access'], context)
   checkAlerting(valueAt(value, ['alerting']), ['alerting'], context)
   checkFallback(value, context)
+  checkOwners(value, report)
   const ruleFiles = await findRuleFiles(valueAt(value, ['rules']), {
     folder,
     glob: source.glob ?? globFiles,
@@ -322,11 +355,13 @@ function resolveConfig(
   ruleFiles: readonly string[],
 ): Config {
   const { partner, poll, storage, http, heartbeat } = parsed
-  const { silences, acknowledgements, flapping, mass_change: mass } = parsed
+  const baseUrl = withoutTrailingSlash(partner.base_url)
+  const publicUrl = http.public_url === undefined ? null : withoutTrailingSlash(http.public_url)
+  const { silences, acknowledgements, flapping, mass_change: mass, partner_log: callLog } = parsed
   return {
     file,
     partner: {
-      baseUrl: withoutTrailingSlash(partner.base_url),
+      baseUrl,
       orgId: partner.org_id ?? null,
       credentials: credentials(partner),
       concurrency: partner.concurrency,
@@ -337,10 +372,9 @@ function resolveConfig(
     poll: { schedule: poll.schedule, timezone: poll.timezone, recheckIntervalMs: poll.recheck_interval },
     ruleFiles,
     storage: resolveStorage(storage.url_file ?? storage.url, folder),
-    http: {
-      ...http.listen,
-      publicUrl: http.public_url === undefined ? null : withoutTrailingSlash(http.public_url),
-    },
+    http: { ...http.listen, publicUrl },
+    access: resolveAccess(http.access),
+    links: resolveLinks(parsed.links, { publicUrl, baseUrl }),
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },
     alerting: resolveAlerting(parsed.alerting),
@@ -356,6 +390,12 @@ function resolveConfig(
     flapping:
       flapping === false ? null : { windowMs: flapping.window, high: flapping.high, low: flapping.low },
     massChange: mass === false ? null : { share: mass.share, minimum: mass.minimum, holdMs: mass.hold },
+    audit: { keepMs: parsed.audit.keep },
+    privacy: { resolvedAlertsMs: parsed.privacy.resolved_alerts },
+    partnerLog:
+      callLog === false
+        ? null
+        : { path: resolve(folder, callLog.file), maximumBytes: callLog.max_size, files: callLog.files },
     fallbackReceiver: parsed.notifications.fallback_receiver ?? null,
   }
 }

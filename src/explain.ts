@@ -60,6 +60,8 @@ export interface AlertExplanation {
   readonly silencedBy: readonly Pick<Silence, 'id' | 'createdBy' | 'comment' | 'endsAt'>[]
   readonly heldFor: HoldReason | null
   readonly acknowledgement: Acknowledgement | null
+  /** What its device's owner is told; null: it is not for them. */
+  readonly owner: string | null
   readonly groups: readonly {
     readonly key: string
     readonly receiver: string
@@ -76,6 +78,7 @@ export interface ExplainOptions {
   readonly now: () => number
   readonly readDevice: (device: DeviceSubject, signal: AbortSignal) => Promise<WatchedReading>
   readonly readUser: (userId: string, signal: AbortSignal) => Promise<User | null>
+  readonly ownerOutlook: (alert: Alert) => string | null
 }
 
 /**
@@ -115,7 +118,9 @@ export async function explain(
 
 function findDevice(id: string, book: AlertBook): DeviceSubject | null {
   const [userId = '', deviceType = '', deviceId = '', ...more] = id.split('/')
-  if (isDeviceType(deviceType) && userId !== '' && deviceId !== '' && more.length === 0) {
+  // These would be steps in the path of a call to the partner.
+  const isStep = [userId, deviceId].some((part) => part === '.' || part === '..')
+  if (isDeviceType(deviceType) && userId !== '' && deviceId !== '' && more.length === 0 && !isStep) {
     return { kind: 'device', userId, deviceType, deviceId }
   }
   for (const { subject, state } of book.all()) {
@@ -157,7 +162,10 @@ function explainRule<Scope>(
   }
 }
 
-function explainAlert(alert: Alert, { book, alerting, rules, now }: ExplainOptions): AlertExplanation {
+function explainAlert(
+  alert: Alert,
+  { book, alerting, rules, now, ownerOutlook }: ExplainOptions,
+): AlertExplanation {
   const at = now()
   const { fingerprint, labels, state, activeAt, firedAt, evaluatedAt, noData, flappingSince } = alert
   const silencedBy = alerting.silences.silencedBy(labels, at).flatMap((id) => alerting.silences.get(id) ?? [])
@@ -184,6 +192,7 @@ function explainAlert(alert: Alert, { book, alerting, rules, now }: ExplainOptio
     silencedBy: silencedBy.map(({ id, createdBy, comment, endsAt }) => ({ id, createdBy, comment, endsAt })),
     heldFor: alerting.suppression.heldFor(alert, at),
     acknowledgement: alerting.acknowledgements.of(alert, at),
+    owner: ownerOutlook(alert),
     groups: groupsOf(alert, alerting).map((group) => {
       const withheld = alerting.suppression.of(alert, group.route, at)
       return {

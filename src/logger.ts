@@ -155,7 +155,7 @@ function shortened(text: string): string {
 /**
  * `text` without what may be secret in it: user, password, query and fragment of URLs, paths of
  * Slack's webhooks and of our own links, path segments that look like tokens, Authorization and
- * Cookie headers, `password=…` and the like, JSON Web Tokens, Slack's tokens. It rather takes too much.
+ * Cookie headers, `password=…` and the like, JSON Web Tokens, Slack's tokens and our own. It rather takes too much.
  * Linear in the length of the text.
  */
 export function scrub(text: string): string {
@@ -170,11 +170,12 @@ export function scrub(text: string): string {
     .replace(namedSecret, '$1<secret>')
     .replace(/\beyJ[\w-]{10,}(?:\.[\w-]*){1,2}/g, '<secret>')
     .replace(/\bx(?:ox[a-z]|app)-[\w-]+/g, '<secret>')
+    .replace(/fwt_[\w-]+/g, '<secret>')
 }
 
 // Most texts hold none of what the patterns above begin with: one pass instead of nine.
 const mayHoldSecret =
-  /:\/\/|slack|services|\?|cookie|authorization|bearer|basic|token|secret|passw|key|signature|credential|eyJ|xox|xapp/i
+  /:\/\/|slack|services|\?|cookie|authorization|bearer|basic|token|secret|passw|key|signature|credential|eyJ|xox|xapp|fwt_/i
 
 const namedSecret =
   /\b([\w-]{0,40}(?:token|secret|passwd|password|api[_-]?key|signature|credential)s?["']?\s{0,3}[=:]\s{0,3})(?:"[^"\n]*"?|'[^'\n]*'?|[^\s,;&"'}]+)/gi

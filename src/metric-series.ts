@@ -192,6 +192,44 @@ export function countAlerts(all: Iterable<CountedAlert>, most: number): readonly
   return counts
 }
 
+export interface ManufacturerAlertCount {
+  readonly manufacturer: string
+  readonly device_type: string
+  readonly alertname: string
+  readonly count: number
+}
+
+/**
+ * What fires, by whose device it is; alerts without a manufacturer are left out. Beyond `most`
+ * combinations, new manufacturers are called `other`.
+ */
+export function countManufacturerAlerts(
+  all: Iterable<CountedAlert>,
+  most: number,
+): readonly ManufacturerAlertCount[] {
+  const counts: { -readonly [Key in keyof ManufacturerAlertCount]: ManufacturerAlertCount[Key] }[] = []
+  const found = new Map<string, Map<string, Map<string, (typeof counts)[number]>>>()
+  for (const { labels, state } of all) {
+    if (state !== 'firing' && state !== 'recovering') continue
+    let manufacturer = labels['manufacturer']?.slice(0, longestLabel)
+    if (manufacturer === undefined) continue
+    const device_type = labels['device_type'] ?? ''
+    const alertname = labels['alertname'] ?? ''
+    let known = found.get(manufacturer)?.get(device_type)?.get(alertname)
+    if (known === undefined && counts.length >= most) {
+      manufacturer = 'other'
+      known = found.get(manufacturer)?.get(device_type)?.get(alertname)
+    }
+    if (known === undefined) {
+      known = { manufacturer, device_type, alertname, count: 0 }
+      counts.push(known)
+      innerMap(innerMap(found, manufacturer), device_type).set(alertname, known)
+    }
+    known.count += 1
+  }
+  return counts
+}
+
 function innerMap<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
   let map = maps.get(key)
   if (map === undefined) {

@@ -8,18 +8,23 @@
 // of the partner's without a cap.
 
 import prometheus from 'prom-client'
+import { type RefusalReason, refusalReasons } from './actor.ts'
 import type { Clock } from './clock.ts'
 import { createDeliveryMetrics, type DeliveryMetrics, type DeliverySources } from './delivery-metrics.ts'
 import type { UnreadReason } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
+import { createLinkMetrics, type LinkMetrics } from './link-metrics.ts'
 import { createMetricRegistry } from './metric-registry.ts'
 import {
   type AlertCount,
   type CountedAlert,
   countAlerts,
+  countManufacturerAlerts,
   type DeviceCount,
+  type ManufacturerAlertCount,
   withFewManufacturers,
 } from './metric-series.ts'
+import { createOwnerMetrics, type OwnerMetrics, type OwnerSources } from './owner-metrics.ts'
 
 export type WalkOutcome = 'complete' | 'partial' | 'failed' | 'stopped'
 /** `endedAt`: ms since 1970. */
@@ -40,13 +45,18 @@ export interface Rendering {
 }
 
 /** What is asked for at each scrape, since its owner knows it best at any moment. */
-export interface MetricSources extends DeliverySources {
+export interface MetricSources extends DeliverySources, OwnerSources {
   /** Requests a second that the client allows itself at present. */
   readonly partnerRateLimit?: () => number
   readonly partnerCircuitOpen?: () => boolean
+  readonly storageBytes?: () => number | null
+  /** Where people find the service, without a slash at the end. */
+  readonly webUrl?: () => string
+  /** Users that are moved over from another system, by the step that they are at. */
+  readonly migrationUsers?: () => Readonly<Record<string, number>>
 }
 
-export interface Metrics extends DeliveryMetrics {
+export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
   /** Everything, in the text format that Prometheus reads. */
   render(): Promise<Rendering>
   /** Our own metrics without those of the process: what promtool must find no fault with. */
@@ -82,6 +92,12 @@ export interface Metrics extends DeliveryMetrics {
   ruleFailed(alertname: string, count?: number): void
   ruleUnknown(alertname: string, reason: UnknownReason, count?: number): void
 
+  /** A request was refused for want of permission, before it did anything. */
+  accessDenied(reason: RefusalReason): void
+
+  auditRecorded(result: (typeof auditResults)[number]): void
+  auditFailed(): void
+  partnerLogDropped(lines: number): void
   storageFailed(kind: string): void
   /** The database was damaged at the start and began empty. */
   storageRecovered(): void
@@ -100,6 +116,7 @@ export interface MetricsOptions {
 const mostAlertSeries = 500
 
 const walkOutcomes = ['complete', 'partial', 'failed', 'skipped', 'stopped'] as const
+const auditResults = ['begun', 'ok', 'denied', 'failed'] as const
 const alertStates = ['pending', 'firing', 'recovering', 'resolved'] as const
 // An object, so that the compiler sees when one is missing.
 const unreadReasons = {
@@ -122,6 +139,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let sources: MetricSources = {}
   let fleet: FleetSnapshot | null = null
   let alerts: readonly AlertCount[] = []
+  let manufacturerAlerts: readonly ManufacturerAlertCount[] = []
   let rules: readonly { readonly alertname: string; readonly severity: string }[] = []
 
   // ---- the fleet
@@ -143,6 +161,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
     }
     for (const { count, ...labels } of alerts) set(labels, count)
   })
+  gauge(
+    'fleet_manufacturer_alerts',
+    'Alerts that fire, by the manufacturer and type of their devices.',
+    ['manufacturer', 'device_type', 'alertname'],
+    (set) => {
+      for (const { count, ...labels } of manufacturerAlerts) set(labels, count)
+    },
+  )
   const transitions = counter(
     'fleet_alert_transitions_total',
     'Changes of the state of an alert, by the new state and what led to it.',
@@ -234,18 +260,55 @@ export function createMetrics(options: MetricsOptions): Metrics {
     mostAlertSeries,
   )
 
+  // ---- the back office
+
+  gauge(
+    'fleet_migration_users',
+    'Users that are moved over from another system, by the last step that is done.',
+    ['step'],
+    (set) => {
+      for (const [step, count] of Object.entries(sources.migrationUsers?.() ?? {})) set({ step }, count)
+    },
+  )
+
   const delivery = createDeliveryMetrics(
     { gauge, number, histogram, counter },
     { clock, sources: () => sources },
   )
+
+  // ---- access
+
+  const denials = counter(
+    'fleet_access_denied_total',
+    'Requests that were refused because of who or what asked, by reason.',
+    ['reason'],
+  )
+  for (const reason of refusalReasons) denials.add([reason], 0)
+  const links = createLinkMetrics({ counter })
+  const owners = createOwnerMetrics({ gauge, counter }, () => sources)
 
   // ---- the service
 
   let recovered = 0
   let configSuccessful = 0
   let configLoadedAt: number | null = null
+  const auditRecords = counter('fleet_audit_records_total', 'Records added to the audit trail.', ['result'])
+  for (const result of auditResults) auditRecords.add([result], 0)
+  const auditFailures = counter(
+    'fleet_audit_failures_total',
+    'Records that could not be added to the audit trail: what they are about was not done.',
+    [],
+  )
+  auditFailures.add([], 0)
+  const partnerLogDropped = counter(
+    'fleet_partner_log_dropped_total',
+    'Lines of the log of requests to the Partner API that were lost.',
+    [],
+  )
+  partnerLogDropped.add([], 0)
   const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
   for (const kind of ['full', 'io', 'unavailable']) storageErrors.add([kind], 0)
+  number('fleet_storage_bytes', 'Size of the database.', () => sources.storageBytes?.() ?? null)
   number(
     'fleet_storage_recovered',
     '1 if the database was damaged at the start and began empty.',
@@ -261,6 +324,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     'When the configuration and rules in use were read; 0 before the first time.',
     () => (configLoadedAt ?? 0) / 1_000,
   )
+  gauge('fleet_web_info', 'Where people find the service, for links to it.', ['url'], (set) => {
+    const url = sources.webUrl?.()
+    if (url !== undefined) set({ url }, 1)
+  })
   gauge('fleet_build_info', 'What is running.', ['version', 'revision', 'node_version'], (set) => {
     set({ version: options.version, revision: options.revision, node_version: options.nodeVersion }, 1)
   })
@@ -273,6 +340,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   return {
     ...delivery,
+    ...links,
+    ...owners,
     render: async () => ({ contentType: all.contentType, body: await all.metrics() }),
     renderOwn: () => registry.metrics(),
     watch: (more) => {
@@ -298,7 +367,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
       fleet = { users: snapshot.users, devices: withFewManufacturers(snapshot.devices) }
     },
     setAlerts: (kept) => {
-      alerts = countAlerts(kept, mostAlertSeries)
+      const all = [...kept]
+      alerts = countAlerts(all, mostAlertSeries)
+      manufacturerAlerts = countManufacturerAlerts(all, mostAlertSeries)
     },
     alertTransition: (alertname, to, reason) => transitions.add([alertname, to, reason], 1),
 
@@ -325,6 +396,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ruleFailed: (alertname, count = 1) => ruleFailures.add([alertname], count),
     ruleUnknown: (alertname, reason, count = 1) => ruleUnknowns.add([alertname, reason], count),
 
+    accessDenied: (reason) => denials.add([reason], 1),
+
+    auditRecorded: (result) => auditRecords.add([result], 1),
+    auditFailed: () => auditFailures.add([], 1),
+    partnerLogDropped: (lines) => partnerLogDropped.add([], lines),
     storageFailed: (kind) => storageErrors.add([kind], 1),
     storageRecovered: () => {
       recovered = 1

@@ -58,6 +58,8 @@ export interface Monitor {
   devicesInTrouble(): readonly DeviceInTrouble[]
   /** Reads one of them again between walks, so that it resolves soon after it is repaired. */
   recheck(device: DeviceSubject, signal: AbortSignal): Promise<void>
+  /** Evaluates what was read of one of them, and saves what follows. */
+  take(device: DeviceSubject, read: WatchedReading, signal: AbortSignal): Promise<void>
   /** Asks the rules about the service itself, and notes that it is alive; due every few seconds. */
   watchService(): Promise<void>
   lastWalk(): Walk
@@ -142,8 +144,11 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   }
 
   async function recheck(device: DeviceSubject, signal: AbortSignal): Promise<void> {
+    await take(device, await options.readDevice(device, signal), signal)
+  }
+
+  async function take(device: DeviceSubject, read: WatchedReading, signal: AbortSignal): Promise<void> {
     const batch = createBatch()
-    const read = await options.readDevice(device, signal)
     switch (read.kind) {
       case 'read': {
         const user = usersWithAlerts.get(device.userId) ?? (await options.readUser(device.userId, signal))
@@ -253,7 +258,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
     return wasRead && batch.isSaved() && dispatcher.status().isDelivering
   }
 
-  return { walk, devicesInTrouble, recheck, watchService, lastWalk: () => state.last }
+  return { walk, devicesInTrouble, recheck, take, watchService, lastWalk: () => state.last }
 }
 
 function isSame(one: DeviceSubject | undefined, other: DeviceSubject): boolean {

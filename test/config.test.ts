@@ -71,6 +71,7 @@ describe('a good configuration', () => {
     const config = await parse(partner + alerting)
     expect(config).toEqual({
       file: '/etc/fleet/f.yaml',
+      access: null,
       partner: {
         baseUrl: 'https://p.example/api',
         orgId: null,
@@ -84,6 +85,7 @@ describe('a good configuration', () => {
       ruleFiles: ['/etc/fleet/rules/*.yaml'],
       storage: { kind: 'sqlite', path: '/etc/fleet/data/fleetwarden.db' },
       http: { host: '127.0.0.1', port: 9469, publicUrl: null },
+      links: null,
       heartbeat: null,
       log: { level: 'info' },
       alerting: {
@@ -105,13 +107,18 @@ describe('a good configuration', () => {
           groupIntervalMs: 300_000,
           repeatIntervalMs: 4 * 3_600_000,
         },
-        receivers: [{ name: 'r', slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [] }],
+        receivers: [
+          { name: 'r', slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [], owner: [] },
+        ],
         resolveTimeoutMs: 300_000,
       },
       silences: { maxDurationMs: 90 * 86_400_000, remindBeforeMs: 3_600_000, tellWhenEnded: true },
       acknowledgements: { remindEveryMs: 86_400_000, maxDurationMs: 30 * 86_400_000 },
       flapping: { windowMs: 86_400_000, high: 6, low: 3 },
       massChange: { share: 0.05, minimum: 50, holdMs: 900_000 },
+      audit: { keepMs: 400 * 86_400_000 },
+      privacy: { resolvedAlertsMs: 900_000 },
+      partnerLog: null,
       fallbackReceiver: null,
     })
   })
@@ -147,6 +154,7 @@ poll: {schedule: "*/30 * * * * *", timezone: Europe/Vienna, recheck_interval: 1h
 rules: [b.yaml, a.yaml, a.yaml]
 storage: {url: "sqlite:/var/lib/fleet.db"}
 http: {listen: "[::1]:0", public_url: https://fleet.example.com/}
+links: {signing_key: 0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b}
 heartbeat: {url: https://hc.example/x, timeout: 3s}
 log: {level: debug}
 alerting:
@@ -282,7 +290,10 @@ alerting:
       file: 'fleetwarden.yaml',
       text,
       env: { PODERO_CLIENT_ID: 'id' },
-      readFile: async (path) => (/slack|heartbeat/.test(path) ? 'https://hooks.example.com/x\n' : 'secret\n'),
+      readFile: async (path) => {
+        if (path.endsWith('link-key')) return '0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b\n'
+        return /slack|heartbeat/.test(path) ? 'https://hooks.example.com/x\n' : 'secret\n'
+      },
       glob: async (pattern, folder) => [join(folder, pattern)],
     })
     expect(config.alerting.receivers[0]).toMatchObject({ name: 'on-call', slack: [{}], email: [{}] })
@@ -291,7 +302,7 @@ alerting:
     const { credentials: _, baseUrl: __, ...numbers } = config.partner
     expect(bare.partner).toMatchObject(numbers)
     expect(config.poll).toEqual(bare.poll)
-    expect(config.http).toEqual(bare.http)
+    expect(config.http).toEqual({ ...bare.http, publicUrl: 'https://fleet.example.com' })
     expect(config.log).toEqual(bare.log)
     expect({ ...config.alerting.route, groupBy: [], receiver: 'r', routes: [] }).toEqual(bare.alerting.route)
     expect(config.alerting.resolveTimeoutMs).toBe(bare.alerting.resolveTimeoutMs)
@@ -358,7 +369,7 @@ describe('variables', () => {
         `alerting: {global: {smtp_from: "\${S}"}, route: {receiver: "\${S}", group_wait: "\${S}"}, receivers: [{name: r, email_configs: [{to: "\${S}"}]}]}\n`,
       { S: 'hunter2 secret' },
     )
-    expect(lines).toHaveLength(14)
+    expect(lines).toHaveLength(15)
     expect(lines.join('\n')).not.toContain('hunter2')
     expect(lines[0]).toBe(
       '1:21 expected an https:// URL (http:// only to this machine) without user, query and fragment, got "${S}"',
@@ -441,6 +452,11 @@ describe('secrets', () => {
     rules: ['a.yaml'],
     storage: { url: 'sqlite:x' },
     http: { listen: 'h:1', public_url: 'https://f.example' },
+    links: {
+      signing_key: `${marker}-for-links-0123456789abcdef`,
+      allowed_hosts: ['*.p.example'],
+      success_url: 'https://p.example',
+    },
     heartbeat: { url, timeout: '1s' },
     alerting: {
       global: {
@@ -573,7 +589,6 @@ describe('a bad configuration', () => {
     ['rules: [a.yaml]\n', ['1:1 "partner" is missing', '1:1 "alerting" is missing']],
     ['partner:\n\tbase_url: x\n', ['2:1 tabs may not indent: use spaces']],
     ['partner: {}\npartner: {}\n', ['2:1 duplicate key "partner": it is already on line 1']],
-    [around('poll: {}\nlinks: {}\n'), ['2:1 `links` is not supported yet']],
     [around('poll: {}\nreceivers: []\n'), ['2:1 `receivers` belongs under `alerting`']],
     [around('poll: {}\npol: {}\n'), ['2:1 unknown key "pol": did you mean "poll"?']],
   ])('as a whole: %j', async (text, expected) => {
@@ -677,9 +692,12 @@ describe('a bad configuration', () => {
     ],
     [
       'http: {public_url: fleet.example.com}',
-      ['1:20 expected an http:// or https:// URL without user, query and fragment, got "fleet.example.com"'],
+      [
+        '1:20 expected an http:// or https:// URL without user, query and fragment, got "fleet.example.com"',
+        '1:20 links under `http.public_url` are signed, and "signing_key" (or "signing_key_file") of `links` is missing: make one with `openssl rand -base64 32`',
+      ],
     ],
-    ['http: {access: {}}', ['1:8 `http.access` is not supported yet']],
+    ['http: {access: {}}', ['1:8 `http.access` lets nobody in: give it `tokens` or `proxy`']],
     ['heartbeat: {}', ['1:1 "url" (or "url_file") is missing']],
     ['heartbeat: {url: hc.example/hunter2}', ['1:18 expected an http:// or https:// URL, got text']],
     [

@@ -5,10 +5,12 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
+import { refusalReasons } from '../src/actor.ts'
 import { runCommand } from '../src/cli/program.ts'
 import { configJsonSchema } from '../src/cli/schema.ts'
 import { systemClock } from '../src/clock.ts'
 import { type Config, parseConfig } from '../src/config.ts'
+import { commands, endpoints } from '../src/http/permissions.ts'
 import { createMetrics } from '../src/metrics.ts'
 import { checkTemplates } from '../src/notify/template-check.ts'
 
@@ -33,6 +35,22 @@ describe('the documentation', () => {
     const isMissing = (text: string) => (key: string) => !new RegExp(`\\b${key}\\b`).test(text)
     expect([...keys].filter(isMissing(page))).toEqual([])
     expect([...keys].filter(isMissing(example))).toEqual([])
+  })
+
+  it('says in access.md what each endpoint and each command needs', () => {
+    const rows = (pattern: RegExp) => [...read('docs/access.md').matchAll(pattern)].map(([row]) => row)
+    expect(rows(/^\| `(?:GET|POST|PUT|PATCH|DELETE|ALL) .*$/gm)).toEqual(
+      endpoints.map(({ name, needs, purpose }) => `| \`${name}\` | ${needs} | ${purpose} |`),
+    )
+    const section = read('docs/access.md').split('| command | needs |')[1]?.split('\n\n')[0] ?? ''
+    expect(section.match(/^\| `.*$/gm)).toEqual(
+      commands.flatMap(({ command, needs }) => (needs === null ? [] : [`| \`${command}\` | ${needs} |`])),
+    )
+  })
+
+  it('has every reason for a refusal in access.md', () => {
+    const section = read('docs/access.md').split('## What is refused')[1] ?? ''
+    expect([...section.matchAll(/^\| `(\w+)`/gm)].map(([, reason]) => reason)).toEqual(refusalReasons)
   })
 
   it('has every command in the README', async () => {
@@ -166,12 +184,11 @@ function accepted(text: string): Promise<Config> {
     file: 'fleetwarden.yaml',
     text,
     env: Object.fromEntries(names.map((name) => [name, 'https://hooks.example.com/x'])),
-    readFile: async (path) =>
-      path.endsWith('/database-url')
-        ? 'postgres://keeper:hush@db.example.com/fleet'
-        : /webhook|slack$|url|care$/.test(path)
-          ? 'https://hooks.example.com/x'
-          : 'hush',
+    readFile: async (path) => {
+      if (path.endsWith('/database-url')) return 'postgres://keeper:hush@db.example.com/fleet'
+      if (path.endsWith('link-key')) return '0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b'
+      return /webhook|slack$|url|care$/.test(path) ? 'https://hooks.example.com/x' : 'hush'
+    },
     glob: async (pattern, folder) => [join(folder, pattern)],
   })
 }

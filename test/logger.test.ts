@@ -132,6 +132,7 @@ describe('the logger', () => {
       (a, b) => `${a} password: '${marker} ${marker}' ${b}`,
       (a) => `${a} eyJhbGciOiJIUzI1NiJ9.${marker}.${marker}`,
       (a) => `${a} xoxb-1-${marker}`,
+      (a) => `${a}fwt_${marker}`,
       () => new URL(`https://user:${marker}@example.com/?${marker}`),
     ]
     const wrappers: ((value: unknown) => Record<string, unknown>)[] = [

@@ -29,10 +29,13 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 
 // What dashboards and alerting rules of users name: a change here breaks them.
 const names = [
+  'fleet_access_denied_total',
   'fleet_acknowledgements',
   'fleet_alert_groups',
   'fleet_alert_transitions_total',
   'fleet_alerts',
+  'fleet_audit_failures_total',
+  'fleet_audit_records_total',
   'fleet_build_info',
   'fleet_clock_skew_total',
   'fleet_config_last_reload_success_timestamp_seconds',
@@ -40,7 +43,11 @@ const names = [
   'fleet_dedup_entries',
   'fleet_devices',
   'fleet_heartbeats_total',
+  'fleet_link_visits_total',
+  'fleet_links_minted_total',
   'fleet_malformed_total',
+  'fleet_manufacturer_alerts',
+  'fleet_migration_users',
   'fleet_notification_duration_seconds',
   'fleet_notification_oldest_seconds',
   'fleet_notification_queue_length',
@@ -48,7 +55,11 @@ const names = [
   'fleet_notifications_suppressed_total',
   'fleet_notifications_total',
   'fleet_odd_fields_total',
+  'fleet_owner_contacts',
+  'fleet_owner_handovers_total',
+  'fleet_owner_mails_total',
   'fleet_partner_circuit_open',
+  'fleet_partner_log_dropped_total',
   'fleet_partner_request_duration_seconds',
   'fleet_partner_request_rate_limit',
   'fleet_partner_requests_total',
@@ -59,12 +70,14 @@ const names = [
   'fleet_rule_evaluation_failures_total',
   'fleet_rule_unknown_total',
   'fleet_silences',
+  'fleet_storage_bytes',
   'fleet_storage_errors_total',
   'fleet_storage_recovered',
   'fleet_template_failures_total',
   'fleet_unread_total',
   'fleet_users',
   'fleet_walk_running',
+  'fleet_web_info',
 ]
 
 /** Something in every family, as much as a big and varied fleet makes. */
@@ -83,8 +96,12 @@ function fill(metrics: Metrics): void {
     delivery: () => ({ queued: 3, oldestAt: now - 90_000, toldEntries: 4, groups: 2 }),
     silences: () => ({ pending: 1, active: 2, expired: 3 }),
     acknowledgements: () => 5,
+    ownerContacts: () => ({ subscribed: 7, unsubscribed: 1 }),
     partnerRateLimit: () => 50,
     partnerCircuitOpen: () => false,
+    storageBytes: () => 4096,
+    webUrl: () => 'https://fleet.example.com',
+    migrationUsers: () => ({ planned: 1, done: 2 }),
   })
   const tally = createDeviceTally()
   const types: DeviceType[] = ['heat_pump', 'electric_vehicle', 'inverter', 'wallbox']
@@ -98,7 +115,10 @@ function fill(metrics: Metrics): void {
   }
   metrics.setFleet({ users: 400_000, devices: tally.counts() })
   metrics.setAlerts(
-    rules.map(({ alertname, severity }) => ({ labels: { alertname, severity }, state: 'firing' })),
+    rules.map(({ alertname, severity }) => ({
+      labels: { alertname, severity, manufacturer: 'manufacturer 1', device_type: 'heat_pump' },
+      state: 'firing',
+    })),
   )
   for (const { alertname } of rules) {
     metrics.alertTransition(alertname, 'firing', 'condition')
@@ -121,6 +141,7 @@ function fill(metrics: Metrics): void {
   metrics.clockSkew()
   metrics.unread('timeout', 2)
   metrics.heartbeat('ok')
+  metrics.linkVisited('shown', 'Vaillant')
   metrics.storageFailed('locked')
   metrics.configLoaded({ successful: true, at: now })
 }
@@ -153,7 +174,7 @@ describe('metrics', () => {
     const times: number[] = []
     for (let i = 0; i < 5; i += 1) {
       const startedAt = performance.now()
-      expect((await metrics.render()).body.length).toBeLessThan(100_000)
+      expect((await metrics.render()).body.length).toBeLessThan(120_000)
       times.push(performance.now() - startedAt)
     }
     expect(Math.min(...times)).toBeLessThan(20)
@@ -183,6 +204,7 @@ describe('metrics', () => {
       'fleet_polls_total{outcome="failed"}',
       'fleet_unread_total{reason="rate_limited"}',
       'fleet_heartbeats_total{outcome="failed"}',
+      'fleet_links_minted_total{outcome="refused_host"}',
       'fleet_storage_errors_total{kind="full"}',
       'fleet_clock_skew_total',
       'fleet_storage_recovered',
@@ -194,6 +216,24 @@ describe('metrics', () => {
       expect.soft(values.get(series), series).toBe(0)
     }
     expect(values.get('fleet_build_info{version="1.2.3",revision="abc",node_version="v24.0.0"}')).toBe(1)
+  })
+
+  it('show the whole funnel of a manufacturer from the first visit on, and few of them by name', async () => {
+    const metrics = create()
+    metrics.linkVisited('shown', 'Vaillant')
+    metrics.linkVisited('shown', 'Vaillant')
+    metrics.linkVisited('verified', 'Vaillant')
+    for (let maker = 0; maker < 500; maker += 1) metrics.linkVisited('failed', `maker ${maker}`)
+    const values = await scrape(metrics)
+    const of = (stage: string, maker = 'Vaillant') =>
+      values.get(`fleet_link_visits_total{stage="${stage}",manufacturer="${maker}"}`)
+    expect(['shown', 'started', 'verified', 'failed'].map((stage) => of(stage))).toEqual([2, 0, 1, 0])
+    expect([of('failed', 'maker 98'), of('failed', 'maker 99'), of('failed', 'other')]).toEqual([
+      1,
+      undefined,
+      401,
+    ])
+    expect([...values.keys()].filter((name) => name.startsWith('fleet_link_visits'))).toHaveLength(606)
   })
 
   it('say nothing of the fleet before a walk has read it', async () => {
@@ -299,6 +339,40 @@ describe('metrics', () => {
     const after = await scrape(metrics)
     expect(after.get('fleet_alerts{alertname="Lost",severity="critical",state="firing"}')).toBe(0)
     expect(after.has('fleet_alerts{alertname="Lost",severity="warning",state="pending"}')).toBe(false)
+  })
+
+  it('count what fires by the manufacturer and type of the device', async () => {
+    const metrics = create()
+    const labels = { alertname: 'Lost', severity: 'warning', manufacturer: 'Wolf', device_type: 'heat_pump' }
+    metrics.setAlerts([
+      { labels, state: 'firing' },
+      { labels, state: 'recovering' },
+      { labels, state: 'pending' },
+      { labels, state: 'resolved' },
+      { labels: { alertname: 'WalkOverdue', severity: 'critical' }, state: 'firing' },
+    ])
+    const of = (values: Map<string, number>) =>
+      [...values].filter(([series]) => series.startsWith('fleet_manufacturer_alerts'))
+    expect(of(await scrape(metrics))).toEqual([
+      ['fleet_manufacturer_alerts{manufacturer="Wolf",device_type="heat_pump",alertname="Lost"}', 2],
+    ])
+    metrics.setAlerts([])
+    expect(of(await scrape(metrics))).toEqual([])
+  })
+
+  it('count what fires for very many manufacturers together', async () => {
+    const metrics = create()
+    metrics.setAlerts(
+      Array.from({ length: 2_000 }, (_, index) => ({
+        labels: { alertname: 'Lost', manufacturer: `m${index}`, device_type: 'heat_pump' },
+        state: 'firing',
+      })),
+    )
+    const counts = [...(await scrape(metrics))].filter(([series]) =>
+      series.startsWith('fleet_manufacturer_alerts'),
+    )
+    expect(counts).toHaveLength(501)
+    expect(counts.find(([series]) => series.includes('"other"'))?.[1]).toBe(1_500)
   })
 
   it('drop the series of rules and receivers that a reload removed, and keep the values of others', async () => {

@@ -6,6 +6,7 @@
 import { formatDuration } from '../duration.ts'
 import type { Alert } from './alert.ts'
 import { type Acknowledgement, longestAuthor, longestComment, type SilenceStore } from './silence.ts'
+import type { Judgement } from './silence-book.ts'
 
 export interface AcknowledgementBook {
   /**
@@ -27,6 +28,10 @@ export interface AcknowledgementBook {
    * its fingerprint. Cost: one look at each acknowledgement.
    */
   tend(alertBy: (fingerprint: string) => Alert | undefined, at: number): Promise<readonly Acknowledgement[]>
+  /** Takes a person out of them, as SilenceBook.forget does. */
+  forget(
+    judge: (acknowledgement: Acknowledgement) => Judgement<Pick<Acknowledgement, 'by' | 'comment'>>,
+  ): Promise<number>
   /** `listener` is called after each saved change from now on. */
   subscribe(listener: () => void): void
   size(): number
@@ -112,6 +117,19 @@ export async function openAcknowledgementBook(
           )
         }
         return over
+      }),
+
+    forget: (judge) =>
+      serially(async () => {
+        const upserts: Acknowledgement[] = []
+        const deletedFingerprints: string[] = []
+        for (const acknowledgement of byFingerprint.values()) {
+          const judgement = judge(acknowledgement)
+          if (judgement === 'remove') deletedFingerprints.push(acknowledgement.fingerprint)
+          else if (judgement !== 'keep') upserts.push({ ...acknowledgement, ...judgement.words })
+        }
+        if (upserts.length + deletedFingerprints.length > 0) await save(upserts, deletedFingerprints)
+        return upserts.length + deletedFingerprints.length
       }),
 
     subscribe(listener) {

@@ -62,6 +62,10 @@ export interface AlertBook {
   settle(keys: readonly string[]): void
   /** Lets go of alerts that ended a while ago and are settled. */
   prune(now: number): void
+  /** Keys of alerts of which only the flips are remembered. */
+  rememberedKeys(): IterableIterator<string>
+  /** Lets go of these, remembered ones too, as if they had never been: to listeners they are gone, not resolved. */
+  forget(keys: Iterable<string>): void
   /** Changes that wait for commit. */
   pendingChanges(): number
   /** Saves, then tells subscribers. Rejects when saving failed, and then what was pending is forgotten. */
@@ -70,17 +74,22 @@ export interface AlertBook {
   subscribe(listener: (transitions: readonly Transition[]) => void): void
 }
 
-// A resolved alert stays this long after its end, as in Prometheus, and beyond it for as long as
+// A resolved alert stays at least this long after its end, as in Prometheus, and beyond it for as long as
 // somebody is still to be told.
-const retentionMs = 15 * 60_000
+const leastRetentionMs = 15 * 60_000
 
 /**
  * Loads what is stored. `downMs`: how long the service was away, which counts towards no timer.
- * `flapping`: when an alert counts as flapping; null or absent: never.
+ * `flapping`: when an alert counts as flapping; null or absent: never. `retentionMs`: how long a resolved
+ * alert is kept, asked for each time; 15 minutes unless told.
  */
 export async function openAlertBook(
   store: AlertStore,
-  { downMs, flapping = null }: { downMs: number; flapping?: Flapping | null },
+  {
+    downMs,
+    flapping = null,
+    retentionMs = () => leastRetentionMs,
+  }: { downMs: number; flapping?: Flapping | null; retentionMs?: () => number },
 ): Promise<AlertBook> {
   const saved = createIndex()
   /** By key, of alerts that are stored as remembered; none of them is in `saved`. */
@@ -170,8 +179,8 @@ export async function openAlertBook(
 
   /** Lets go of what is remembered and no longer counts. Not at every call: there may be very many. */
   function sweep(now: number): void {
-    if (Math.abs(nextSweepAt - now) <= retentionMs && now < nextSweepAt) return
-    nextSweepAt = now + retentionMs
+    if (Math.abs(nextSweepAt - now) <= leastRetentionMs && now < nextSweepAt) return
+    nextSweepAt = now + leastRetentionMs
     for (const [key, flips] of rememberedFlips) {
       const counts = flapping !== null && flipsInWindow({ flips }, now, flapping.windowMs) > 0
       if (!counts && !pending.has(key) && !saving.has(key)) pending.set(key, undefined)
@@ -247,14 +256,21 @@ export async function openAlertBook(
       }
     },
     prune(now) {
+      const keptMs = Math.max(retentionMs(), leastRetentionMs)
       for (const alert of saved.byKey.values()) {
-        if (alert.resolvedAt === null || now - alert.resolvedAt < retentionMs) continue
+        if (alert.resolvedAt === null || now - alert.resolvedAt < keptMs) continue
         // Another alert has taken over its label set, and with it what receivers know of it.
         const replaced = saved.byFingerprint(alert.fingerprint) !== alert
         if ((alert.settled || replaced) && current(alert.key) === alert)
           change(alert.key, rememberedOrGone(alert, now))
       }
       sweep(now)
+    },
+    rememberedKeys: () => rememberedFlips.keys(),
+    forget(keys) {
+      for (const key of keys) {
+        if (current(key) !== undefined || rememberedFlips.has(key)) pending.set(key, undefined)
+      }
     },
     pendingChanges: () => pending.size,
     commit,

@@ -61,6 +61,8 @@ export interface Alert {
   readonly keepFiringSince: number | null
   readonly resolvedAt: number | null
   readonly resolvedReason: TransitionReason | null
+  /** When somebody came back from resolving it at the partner, if the reading that ended it verified that. */
+  readonly reconnectedAt: number | null
   readonly noData: {
     readonly since: number
     readonly reason: UnknownReason

@@ -19,7 +19,7 @@ export interface BuiltInAlerts {
   unseenDevices(patience: (ruleId: string) => number | undefined, at: number): void
 }
 
-export const deviceNoDataId = builtInId('DeviceNoData')
+const deviceNoDataId = builtInId('DeviceNoData')
 const limitReachedId = builtInId('AlertLimitReached')
 
 export function createBuiltInAlerts(book: AlertBook, raise: Raise): BuiltInAlerts {

@@ -11,7 +11,7 @@ import { createFleetCounts, type FleetCounts, type FleetGroup, fleetGroup } from
 import type { Decision, DeviceRule, FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
 import type { AffectedParty, Alert, Labels, Subject } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
-import { createBuiltInAlerts, deviceNoDataId } from './built-in-alerts.ts'
+import { createBuiltInAlerts } from './built-in-alerts.ts'
 import { fingerprint } from './fingerprint.ts'
 import { affectedParty, deviceLabels, fleetLabels, nobody, userLabels } from './labels.ts'
 import { birthOf, type RuleTiming } from './lifecycle.ts'
@@ -23,6 +23,8 @@ export interface EvaluatorOptions {
   /** A new unique id: what tells one episode of an alert from the next. */
   readonly newEpisode: () => string
   readonly onUnknown: (alertname: string, reason: UnknownReason) => void
+  /** When somebody came back from resolving this alert at the partner, if that was shortly before `at`. */
+  readonly returnedAt?: (alert: Alert, at: number) => number | null
 }
 
 /** What one walk counted for one rule about the fleet. */
@@ -63,6 +65,7 @@ export type UnseenReason = 'poll_failed' | 'device_missing' | 'deleted'
 const withoutRule: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
 
 export function createEvaluator({ book, newEpisode, onUnknown, ...options }: EvaluatorOptions): Evaluator {
+  const { returnedAt = () => null } = options
   let rules = options.rules
   const ruleById = new Map<string, RuleBase>()
   const rulesByType = new Map<DeviceType, readonly DeviceRule[]>()
@@ -181,10 +184,12 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
     if (typeof verdict === 'string') onUnknown(rule.alert, verdict)
     if (!isActive && (!couldBegin(verdict, rule) || isAtLimit(rule))) return
     const clear = about.clear === undefined ? (rule.clear?.(scope) ?? null) : about.clear
+    const alert = isActive ? book.activeOn(subject).find(({ ruleId }) => ruleId === rule.id) : undefined
+    const cameBackAt = alert === undefined ? null : returnedAt(alert, at)
     book.evaluate({
       ruleId: rule.id,
       subject,
-      evaluation: { at, verdict, clear },
+      evaluation: { at, verdict, clear, ...(cameBackAt === null ? {} : { returnedAt: cameBackAt }) },
       timing: rule,
       definition: rule.definition,
       birth: () => {
@@ -218,7 +223,7 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
   /** Of rules that are no longer for this type of device, or, after a reload during a walk, no longer at all. */
   function endInapplicable(active: readonly Alert[], applying: readonly DeviceRule[], at: number): void {
     for (const { key, ruleId } of active) {
-      const applies = ruleId === deviceNoDataId || applying.some((rule) => rule.id === ruleId)
+      const applies = isBuiltIn(ruleId) || applying.some((rule) => rule.id === ruleId)
       if (!applies) book.end(key, at, ruleById.has(ruleId) ? 'rule_changed' : 'rule_removed')
     }
   }
@@ -232,8 +237,8 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
   }
 
   function withoutReading(alert: Alert, at: number, verdict: Verdict | 'deleted'): void {
-    // It is about other alerts: it goes on as long as these do, see aboutUnseenDevices.
-    if (alert.ruleId === deviceNoDataId && verdict !== 'deleted') return
+    // It is about other alerts: it goes on as long as these do, see who raises it.
+    if (isBuiltIn(alert.ruleId) && verdict !== 'deleted') return
     book.evaluate({
       ruleId: alert.ruleId,
       subject: alert.subject,

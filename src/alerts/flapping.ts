@@ -123,6 +123,7 @@ export function remembered({
     keepFiringSince: null,
     resolvedAt: endedAt,
     resolvedReason: 'condition',
+    reconnectedAt: null,
     noData: null,
     deletedSeen: 0,
     evaluatedAt: endedAt,

@@ -14,6 +14,10 @@
 // An alert that goes round too often is marked, and held between firing and recovering until it has
 // calmed down (flapping.ts). Only what ends an alert for good, such as a deleted device, still does.
 //
+// When somebody has just come back from resolving it at the partner, a condition that is over needs no
+// second look: FALSE resolves at once, without `keep_firing_for`. Whether it is over the rule decides, as
+// always, and an alert that is held for flapping stays held.
+//
 // "Now" is always the moment at which the reading was observed. Inactive is `undefined`.
 
 import type { UnknownReason, Verdict } from '../fleet/verdict.ts'
@@ -50,6 +54,8 @@ export interface Evaluation {
   readonly verdict: Verdict | 'deleted'
   /** What the rule's `clear` says; null where the rule has none. */
   readonly clear: Verdict | null
+  /** When somebody came back from resolving it at the partner; absent: nobody, or too long ago. */
+  readonly returnedAt?: number
 }
 
 /** What a new alert starts with; asked for again while it is active, for its annotations. */
@@ -93,7 +99,10 @@ export function advance(
       return unmarkedIfCalm(held, at, { flapping, reason: 'condition' })
     }
     case 'ended': {
-      const ended = whileEnded(steady, at, timing, { reason: outcome.reason, flapping })
+      const { returnedAt } = evaluation
+      const isVerified = outcome.reason === 'condition' && returnedAt !== undefined && at >= returnedAt
+      const reconnectedAt = isVerified ? returnedAt : null
+      const ended = whileEnded(steady, at, timing, { reason: outcome.reason, flapping, reconnectedAt })
       return ended === undefined ? undefined : unmarkedIfCalm(ended, at, { flapping, reason: outcome.reason })
     }
     case 'frozen': {
@@ -178,6 +187,7 @@ function begin(
     keepFiringSince: null,
     resolvedAt: null,
     resolvedReason: null,
+    reconnectedAt: null,
     noData: noData === null ? null : { since: at, reason: noData, evaluations: 1 },
     deletedSeen: 0,
     evaluatedAt: at,
@@ -217,15 +227,21 @@ function whileEnded(
   alert: Alert,
   at: number,
   timing: RuleTiming,
-  { reason, flapping }: { reason: TransitionReason; flapping: Flapping | null },
+  {
+    reason,
+    flapping,
+    reconnectedAt,
+  }: { reason: TransitionReason; flapping: Flapping | null; reconnectedAt: number | null },
 ): Alert | undefined {
   if (alert.state === 'pending') return undefined
   const ended: Alert = { ...alert, noData: null, deletedSeen: 0, evaluatedAt: at }
   if (isFlapping(alert)) return followed(ended, heldWhileEnded(alert, at, timing.keepFiringForMs), flapping)
   const since = alert.keepFiringSince ?? at
-  if (at - since < timing.keepFiringForMs) return { ...ended, state: 'recovering', keepFiringSince: since }
+  if (reconnectedAt === null && at - since < timing.keepFiringForMs) {
+    return { ...ended, state: 'recovering', keepFiringSince: since }
+  }
   const counted = flapping === null ? ended : flippedAt(ended, at, flapping)
-  if (!isFlapping(counted)) return resolve(counted, at, reason)
+  if (!isFlapping(counted)) return { ...resolve(counted, at, reason), reconnectedAt }
   // The flip that makes it flapping is not told any more.
   return { ...counted, state: 'recovering', keepFiringSince: null }
 }
@@ -237,6 +253,7 @@ function resolve(alert: Alert, at: number, reason: TransitionReason): Alert {
     keepFiringSince: null,
     resolvedAt: at,
     resolvedReason: reason,
+    reconnectedAt: null,
     noData: null,
     deletedSeen: 0,
     evaluatedAt: at,

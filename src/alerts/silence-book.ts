@@ -72,6 +72,13 @@ export interface SilenceBook {
     alerts: Iterable<Alert>,
     at: number,
   ): Promise<{ readonly ended: readonly Silence[]; readonly reminders: readonly Silence[] }>
+  /**
+   * Takes a person out of the silences: `judge` says which of them go, without a trace of them staying, and
+   * which are written anew. How many that were.
+   */
+  forget(
+    judge: (silence: StoredSilence) => Judgement<Pick<Silence, 'createdBy' | 'comment' | 'annotations'>>,
+  ): Promise<number>
   /** The first start or end after `at`; null without any. */
   nextChangeAt(at: number): number | null
   /**
@@ -81,6 +88,9 @@ export interface SilenceBook {
   subscribe(listener: (changes: readonly SilenceChange[]) => void): void
   size(): number
 }
+
+/** What becomes of something in which a person is to be forgotten: it goes, it loses words, or it stays. */
+export type Judgement<Words> = 'remove' | { readonly words: Words } | 'keep'
 
 /** Limits are asked for each time: a reload may change them. */
 export interface SilenceBookOptions {
@@ -226,6 +236,20 @@ export async function openSilenceBook(
     return { ended, reminders }
   }
 
+  async function forget(judge: Parameters<SilenceBook['forget']>[0]): Promise<number> {
+    const upserts: Silence[] = []
+    const deletedIds: string[] = []
+    for (const silence of byId.values()) {
+      const judgement = judge(silence)
+      if (judgement === 'remove') deletedIds.push(silence.id)
+      else if (judgement !== 'keep') upserts.push({ ...silence, ...judgement.words })
+    }
+    // What can't be read is of no use to anybody: where it names the person, it goes.
+    for (const stored of unreadable.values()) if (judge(stored) !== 'keep') deletedIds.push(stored.id)
+    tell(await save({ upserts, deletedIds }))
+    return upserts.length + deletedIds.length
+  }
+
   function isReminderDue({ startsAt, endsAt, remindedAt }: Silence, at: number): boolean {
     const { remindBeforeMs } = options
     return remindedAt === null && endsAt - remindBeforeMs <= at && endsAt - startsAt > remindBeforeMs
@@ -310,6 +334,7 @@ export async function openSilenceBook(
       return found
     },
     tend: (alerts, at) => serially(() => tend(alerts, at)),
+    forget: (judge) => serially(() => forget(judge)),
     nextChangeAt(at) {
       let next = Number.POSITIVE_INFINITY
       for (const { startsAt, endsAt } of byId.values()) {

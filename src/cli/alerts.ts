@@ -132,6 +132,18 @@ export async function withdraw(
   return 0
 }
 
+/** Rejects with ServiceError, of kind not_found when there is no link that works. */
+export async function revokeLink(
+  fingerprint: string,
+  options: ServiceOptions,
+  context: CliContext,
+): Promise<ExitCode> {
+  const service = await connectService(options, context)
+  await service.delete(`/api/v1/alerts/${encodeURIComponent(fingerprint)}/link`)
+  context.print(plain(`${fingerprint}: its links lead nowhere any more`))
+  return 0
+}
+
 function acknowledgementPath(fingerprint: string): string {
   return `/api/v1/alerts/${encodeURIComponent(fingerprint)}/acknowledgement`
 }

@@ -3,8 +3,9 @@
 // nothing stays on it. Time runs faster: with --speed 60 a minute passes each second, for the
 // fleet and the service alike, so that their rules and intervals are the real ones.
 
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import type { Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -69,13 +70,16 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const inboxUrl = await listening(page, options.port)
     releases.defer(() => closed(page))
 
+    // The links in messages lead to the service itself, so its port has to be known before it listens.
+    const port = options.port === 0 ? await freePort() : portAt(options, 1)
     const text = configuration({
       baseUrl: simulator.url,
-      publicUrl: inboxUrl,
+      inboxUrl,
+      linkKey: randomBytes(32).toString('base64'),
       database: join(folder, 'demo.db'),
       slackUrl: slack.webhookUrl('on-call'),
       smarthost: `${mail.host}:${mail.port}`,
-      port: portAt(options, 1),
+      port,
     })
     const config = await parseConfig({
       file: fileURLToPath(new URL('../../demo.yaml', import.meta.url)),
@@ -145,8 +149,9 @@ function portAt({ port }: DemoOptions, offset: number): number {
 /** The service's configuration; written as an operator would write it. */
 function configuration(places: {
   baseUrl: string
-  /** Where people come back to after they followed a link. */
-  publicUrl: string
+  /** Where people go on to after they followed a link. */
+  inboxUrl: string
+  linkKey: string
   database: string
   slackUrl: string
   smarthost: string
@@ -165,7 +170,10 @@ storage:
   url: ${JSON.stringify(`sqlite:${places.database}`)}
 http:
   listen: ${host}:${places.port}
-  public_url: ${places.publicUrl}
+  public_url: http://${host}:${places.port}
+links:
+  signing_key: ${places.linkKey}
+  success_url: ${places.inboxUrl}/
 alerting:
   global:
     smtp_smarthost: ${places.smarthost}
@@ -254,6 +262,14 @@ function listening(server: Server, port: number): Promise<string> {
       resolve(`http://${host}:${typeof address === 'object' ? address?.port : port}`)
     })
   })
+}
+
+/** One that nobody uses at this moment. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  const url = await listening(server, 0)
+  await closed(server)
+  return Number(new URL(url).port)
 }
 
 function closed(server: Server): Promise<void> {

@@ -44,6 +44,7 @@ const alertAnswer = z.object({
   ),
   heldFor: z.string().nullable(),
   acknowledgement: z.object({ by: z.string(), comment: z.string(), until: z.number().nullable() }).nullable(),
+  owner: z.string().nullable(),
   groups: z.array(
     z.object({
       key: z.string(),
@@ -126,6 +127,7 @@ function alertLines(alert: z.output<typeof alertAnswer>): string[] {
     lines.push(`  ${'  '.repeat(depth + 1)}${key} → ${receiver}: ${why}`)
   }
   lines.push(...heldBackLines(alert))
+  if (alert.owner !== null) lines.push(`  owner: ${alert.owner}`)
   for (const { key, receiver, mutedBy, nextFlushAt, next } of alert.groups) {
     lines.push(`  group ${key} → ${receiver}: next tick ${instant(nextFlushAt)}`)
     if (mutedBy.length > 0) lines.push(`    muted by ${mutedBy.join(', ')}`)

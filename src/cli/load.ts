@@ -50,7 +50,15 @@ export async function load(configFile: string, { env }: CliContext): Promise<Loa
   if (rules === undefined) throw new Error('no rules although the configuration was checked')
   const { labelNames, ...others } = rules
   const known = new Set([...identityLabels, ...labelNames])
-  return { config, ...others, warnings: [...rules.warnings, ...inhibitionWarnings(config, text, known)] }
+  return {
+    config,
+    ...others,
+    warnings: [
+      ...rules.warnings,
+      ...inhibitionWarnings(config, text, known),
+      ...ownerWarnings(config, text, rules.rules),
+    ],
+  }
 }
 
 function inhibitionWarnings(
@@ -66,6 +74,22 @@ function inhibitionWarnings(
     ...yaml.position(['alerting', 'inhibit_rules', rule, 'equal']),
     message,
   }))
+}
+
+/** A receiver that writes to owners, and no rule whose alerts they may be told of. */
+function ownerWarnings(
+  { file, alerting }: Config,
+  text: string,
+  { deviceRules }: RuleSet,
+): readonly FileProblem[] {
+  if (deviceRules.some(({ selfService }) => selfService)) return []
+  const yaml = parseYaml(file, text)
+  return alerting.receivers.flatMap(({ name, owner }, index) => {
+    if (owner.length === 0) return []
+    const place = yaml.position(['alerting', 'receivers', index, 'owner_configs'])
+    const message = `${JSON.stringify(name)} writes to nobody: no rule has self_service: true`
+    return [{ file, ...place, message }]
+  })
 }
 
 /** What is wrong with the receivers' templates, at its place in the configuration file that holds them. */

@@ -139,6 +139,7 @@ function samples(receiver: string, now: number): readonly Notification[] {
     keepFiringSince: null,
     resolvedAt: null,
     resolvedReason: null,
+    reconnectedAt: null,
     noData: null,
     deletedSeen: 0,
     evaluatedAt: now,

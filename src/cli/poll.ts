@@ -16,6 +16,7 @@ import type { CliContext, ExitCode } from './context.ts'
 import { load } from './load.ts'
 import { createPlainLogger } from './plain-logger.ts'
 import { tableLines } from './printed.ts'
+import { createProgressBar } from './progress-bar.ts'
 import { serviceMetrics } from './run.ts'
 
 export interface PollOptions {
@@ -31,7 +32,7 @@ const deliveryMs = 30_000
 export async function poll(options: PollOptions, context: CliContext): Promise<ExitCode> {
   const { config, rules } = await load(options.config, context)
   const scratch = options.dryRun ? await mkdtemp(join(tmpdir(), 'fleetwarden-')) : null
-  const progress = createProgress(context)
+  const progress = createProgressBar('users', context)
   const app = await createApp(scratch === null ? config : dryConfig(config, scratch), {
     rules,
     version: packageJson.version,
@@ -80,23 +81,6 @@ async function deliverDue(app: App, { clock, signal }: CliContext): Promise<void
   while (isDue() && clock.now() < until && !signal.aborted)
   stop.abort()
   await delivering
-}
-
-/** On a terminal one line that is written over; otherwise nothing. */
-function createProgress({ terminal, clock }: CliContext) {
-  let shownAt = Number.NEGATIVE_INFINITY
-  return {
-    show({ done, total }: { done: number; total: number }): void {
-      if (terminal === null || (clock.monotonic() - shownAt < 100 && done < total)) return
-      shownAt = clock.monotonic()
-      const width = Math.max(10, Math.min(40, terminal.columns - 40))
-      const filled = total === 0 ? width : Math.round((done / total) * width)
-      terminal.write(`\r[${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${done} of ${total} users `)
-    },
-    end(): void {
-      if (Number.isFinite(shownAt)) terminal?.write('\r\u001b[K')
-    },
-  }
 }
 
 const severities = ['critical', 'warning', 'info']

@@ -4,15 +4,21 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../../package.json' with { type: 'json' }
+import { type Role, roles } from '../actor.ts'
 import { parseDuration } from '../duration.ts'
+import { roleOfCommand } from '../http/permissions.ts'
 import { FileError } from '../yaml-file.ts'
 import type { AcknowledgeOptions, AlertsOptions } from './alerts.ts'
+import type { ExportAuditOptions, ListAuditOptions, VerifyAuditOptions } from './audit.ts'
 import type { CliContext, ExitCode } from './context.ts'
 import type { ExplainCommandOptions } from './explain.ts'
+import type { ForgetOptions } from './forget.ts'
 import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
 import type { CopyOptions } from './storage.ts'
+import type { CreateTokenOptions } from './token.ts'
 import { UsageError } from './usage-error.ts'
+import { addUsersCommands } from './users-commands.ts'
 
 /** Runs one command line (without node and the script). Never rejects. */
 export async function runCommand(args: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -155,6 +161,9 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   addSilenceCommands(program, context, exitWith)
   addExplainCommand(program, context, exitWith)
   addStorageCommands(program, context, exitWith)
+  addTokenCommands(program, context, exitWith)
+  addAuditCommands(program, context, exitWith)
+  addUsersCommands({ program, context, exitWith, serviceCommand })
   return program
 }
 
@@ -192,6 +201,14 @@ function addAlertCommands(program: Command, context: CliContext, exitWith: (code
     .action(async (fingerprint: string, options: ServiceOptions) => {
       const { withdraw } = await import('./alerts.ts')
       exitWith(await withdraw(fingerprint, options, context))
+    })
+
+  serviceCommand(alerts, 'revoke-link')
+    .description('the links in its messages lead nowhere from now on')
+    .argument('<fingerprint>', 'of the alert')
+    .action(async (fingerprint: string, options: ServiceOptions) => {
+      const { revokeLink } = await import('./alerts.ts')
+      exitWith(await revokeLink(fingerprint, options, context))
     })
 }
 
@@ -256,14 +273,83 @@ function addStorageCommands(program: Command, context: CliContext, exitWith: (co
     })
 }
 
+function addTokenCommands(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  program
+    .command('token')
+    .description('access tokens')
+    .command('create')
+    .description('a new one, shown once, and its line for the configuration')
+    .requiredOption('--name <name>', 'who is to hold it')
+    .addOption(
+      new Option('--role <role>', 'what it may do; each includes the ones before it')
+        .choices(roles)
+        .makeOptionMandatory(),
+    )
+    .option('--expires <duration>', 'for how long it works, 90d say (default: for good)', duration)
+    .action(async (options: CreateTokenOptions & { role: Role }) => {
+      const { createToken } = await import('./token.ts')
+      exitWith(createToken(options, context))
+    })
+}
+
+function addAuditCommands(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  const audit = program.command('audit').description('the trail of who changed what')
+  const database = () =>
+    new Option('--database <file>', 'of a database that no service has open, which stays as it is')
+
+  serviceCommand(audit, 'list')
+    .description('its records, oldest first')
+    .option('--from <instant>', 'from then on: 2026-05-01, 2026-05-01T08:00:00Z, or how long ago: 24h')
+    .option('--to <instant>', 'before then')
+    .option('--action <name>', 'silence.set, or all of silence')
+    .option('--user <id>', 'that name this customer')
+    .option('--json', 'as JSON lines', false)
+    .action(async (options: ListAuditOptions) => {
+      const { listAudit } = await import('./audit.ts')
+      exitWith(await listAudit(options, context))
+    })
+
+  serviceCommand(audit, 'export')
+    .description('all of it as JSON lines, which `audit verify --file` can verify')
+    .addOption(database())
+    .option('--output <file>', 'into a new file (default: printed)')
+    .action(async (options: ExportAuditOptions) => {
+      const { exportAudit } = await import('./audit.ts')
+      exitWith(await exportAudit(options, context))
+    })
+
+  serviceCommand(audit, 'verify')
+    .description('whether it is whole; exit code 3 if not')
+    .addOption(database().conflicts('file'))
+    .option('--file <file>', 'of an export')
+    .option('--expect <seq:hash>', 'a head that was noted elsewhere, such as in the log')
+    .action(async (options: VerifyAuditOptions) => {
+      const { verifyAudit } = await import('./audit.ts')
+      exitWith(await verifyAudit(options, context))
+    })
+
+  serviceCommand(program, 'forget')
+    .description('erases a customer from everything that is held; shows what that is, and asks')
+    .requiredOption('--user <id>', 'of the customer, as the partner has it')
+    .option('--yes', 'does not ask', false)
+    .action(async (options: ForgetOptions) => {
+      const { forgetUser } = await import('./forget.ts')
+      exitWith(await forgetUser(options, context))
+    })
+}
+
 const matcherHelp =
   'severity=critical, manufacturer!=Vaillant, device_type=~"heat.*"; a word alone is an alert\'s name'
 
 function serviceCommand(parent: Command, name: string, options: { isDefault?: boolean } = {}): Command {
-  return parent
-    .command(name, options)
+  const role = roleOfCommand(parent.parent === null ? name : `${parent.name()} ${name}`)
+  const command = parent.command(name, options)
+  if (role !== null)
+    command.addHelpText('after', `\nNeeds the role ${role} where the service has http.access.`)
+  return command
     .option('--url <address>', 'of the service (default: http://127.0.0.1:9469)')
     .option('--config <file>', 'take the address from this configuration')
+    .option('--token-file <file>', 'holds the access token (default: the variable FLEETWARDEN_TOKEN)')
 }
 
 /** Milliseconds. */

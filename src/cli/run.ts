@@ -2,6 +2,7 @@
 
 import packageJson from '../../package.json' with { type: 'json' }
 import { createApp } from '../app.ts'
+import { serviceActor } from '../backoffice/audit-trail.ts'
 import type { Clock } from '../clock.ts'
 import { createLogger } from '../logger.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
@@ -22,7 +23,7 @@ export async function run({ config: file }: { config: string }, context: CliCont
     logger,
     metrics: serviceMetrics(context),
   })
-  const stopReloading = context.onReload(() => void app.reload())
+  const stopReloading = context.onReload(() => void app.reload(serviceActor('SIGHUP')))
   try {
     await app.run(context.signal, (url) => logger.info({ version, url }, 'Fleetwarden runs'))
     logger.info({}, 'Fleetwarden ends')

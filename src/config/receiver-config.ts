@@ -12,6 +12,8 @@ export interface ReceiverConfig {
   readonly webhook: readonly WebhookConfig[]
   readonly pagerduty: readonly PagerdutyConfig[]
   readonly alertmanager: readonly AlertmanagerConfig[]
+  /** One at most: who writes to the owners of the devices that alerts here are about. */
+  readonly owner: readonly OwnerConfig[]
 }
 
 interface IntegrationConfig {
@@ -52,9 +54,8 @@ export interface EmailTemplate {
   readonly html: string | null
 }
 
-export interface EmailConfig extends IntegrationConfig {
-  /** At least one: an address or `Name <address>` each, without control characters, no address twice. */
-  readonly to: readonly string[]
+/** How mail is handed to a server. */
+export interface SmtpConfig {
   /** An address or `Name <address>`, without control characters. */
   readonly from: string
   /** Port 465: TLS from the first byte. Any other: STARTTLS. The host has no brackets. */
@@ -70,6 +71,11 @@ export interface EmailConfig extends IntegrationConfig {
   readonly ca: string | null
   /** The name in the server's certificate where it is not the host; null: the host. */
   readonly serverName: string | null
+}
+
+export interface EmailConfig extends IntegrationConfig, SmtpConfig {
+  /** At least one: an address or `Name <address>` each, without control characters, no address twice. */
+  readonly to: readonly string[]
   readonly template: EmailTemplate | null
 }
 
@@ -115,4 +121,31 @@ export interface AlertmanagerConfig extends IntegrationConfig {
   /** Without /api/v2/alerts and without a slash at the end. */
   readonly url: Secret
   readonly http: HttpClientConfig
+}
+
+export const ownerLanguages = ['de', 'en'] as const
+export type OwnerLanguage = (typeof ownerLanguages)[number]
+
+/** Ours: mail to whom a device belongs. */
+export interface OwnerConfig extends SmtpConfig {
+  /** One mail at most to an owner in this time. */
+  readonly everyMs: number
+  /** So long an alert has to have been firing. */
+  readonly afterMs: number
+  /** Staff is told when the device is still not well after this time. */
+  readonly escalateAfterMs: number
+  /** Minutes since midnight on the owner's clock; `start` above `end`: over midnight. Null: at any time. */
+  readonly quietHours: { readonly start: number; readonly end: number } | null
+  /** Where the owner's country does not say it. */
+  readonly language: OwnerLanguage
+  readonly timeZone: string
+  /** Who writes, and whom to ask. */
+  readonly company: Company
+}
+
+export interface Company {
+  readonly name: string
+  readonly supportEmail: string | null
+  readonly supportPhone: string | null
+  readonly supportUrl: string | null
 }

@@ -5,12 +5,14 @@ import type { YamlPath } from '../yaml-file.ts'
 import { channelOfWebhook } from './alertmanager-keys.ts'
 import { isLoopback, withoutTrailingSlash } from './fields.ts'
 import { checkHttp, resolveHttp } from './http-schema.ts'
+import { resolveOwner } from './owner-schema.ts'
 import type {
   EmailConfig,
   EmailTemplate,
   ReceiverConfig,
   SlackConfig,
   SlackTemplate,
+  SmtpConfig,
 } from './receiver-config.ts'
 import type { ParsedGlobal, ParsedReceiver } from './receiver-schemas.ts'
 import { has, type Mapping, mapping, mappings, type Report } from './unchecked.ts'
@@ -23,6 +25,9 @@ export function checkReceiver(receiver: Mapping, global: Mapping, path: YamlPath
   }
   for (const [index, email] of mappings(receiver['email_configs'])) {
     checkEmail(email, global, [...path, 'email_configs', index], report)
+  }
+  for (const [index, owner] of mappings(receiver['owner_configs'])) {
+    checkEmail(owner, global, [...path, 'owner_configs', index], report)
   }
   const required = {
     webhook_configs: 'url',
@@ -151,6 +156,7 @@ export function resolveReceiver(receiver: ParsedReceiver, global: ParsedGlobal):
       sendResolved: alertmanager.send_resolved,
       showPersonalData: false,
     })),
+    owner: receiver.owner_configs.map((owner) => resolveOwner(owner, resolveSmtp(owner, global))),
   }
 }
 
@@ -192,26 +198,35 @@ function slackTemplate(template: ParsedReceiver['slack_configs'][number]['templa
 }
 
 function resolveEmail(email: ParsedReceiver['email_configs'][number], global: ParsedGlobal): EmailConfig {
-  const server = given(email.smarthost ?? global.smtp_smarthost, 'smarthost')
-  const tls = email.tls_config ?? global.smtp_tls_config
   return {
+    ...resolveSmtp(email, global),
     to: email.to,
-    from: given(email.from ?? global.smtp_from, 'from'),
-    smarthost: server,
-    hello: email.hello ?? global.smtp_hello ?? null,
-    username: email.auth_username ?? global.smtp_auth_username ?? null,
-    password:
-      email.auth_password ??
-      email.auth_password_file ??
-      global.smtp_auth_password ??
-      global.smtp_auth_password_file ??
-      null,
-    requireTls: email.require_tls ?? global.smtp_require_tls ?? !isLoopback(server.host),
-    ca: tls?.ca_file ?? null,
-    serverName: tls?.server_name ?? null,
     sendResolved: email.send_resolved,
     showPersonalData: email.show_personal_data,
     template: emailTemplate(email.template),
+  }
+}
+
+function resolveSmtp(
+  own: ParsedReceiver['email_configs'][number] | ParsedReceiver['owner_configs'][number],
+  global: ParsedGlobal,
+): SmtpConfig {
+  const server = given(own.smarthost ?? global.smtp_smarthost, 'smarthost')
+  const tls = own.tls_config ?? global.smtp_tls_config
+  return {
+    from: given(own.from ?? global.smtp_from, 'from'),
+    smarthost: server,
+    hello: own.hello ?? global.smtp_hello ?? null,
+    username: own.auth_username ?? global.smtp_auth_username ?? null,
+    password:
+      own.auth_password ??
+      own.auth_password_file ??
+      global.smtp_auth_password ??
+      global.smtp_auth_password_file ??
+      null,
+    requireTls: own.require_tls ?? global.smtp_require_tls ?? !isLoopback(server.host),
+    ca: tls?.ca_file ?? null,
+    serverName: tls?.server_name ?? null,
   }
 }
 

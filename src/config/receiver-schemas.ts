@@ -14,7 +14,6 @@ import {
   anyUrl,
   duration,
   fileText,
-  hostPort,
   mailbox,
   type NamedFiles,
   recipients,
@@ -26,11 +25,11 @@ import {
   text,
 } from './fields.ts'
 import { helloName, httpSchema, slackHttpSchema, tlsSchema } from './http-schema.ts'
+import { ownerSchema } from './owner-schema.ts'
+import { smarthost, smtpKeys } from './smtp-schema.ts'
 
 export type ParsedReceiver = z.output<ReturnType<typeof receiverSchema>>
 export type ParsedGlobal = z.output<ReturnType<typeof globalSchema>>
-
-const smarthost = hostPort({ example: 'smtp.example.com:587', minimumPort: 1 })
 
 const sendResolved = z
   .boolean()
@@ -80,19 +79,7 @@ function emailSchema(files: NamedFiles) {
   return z
     .strictObject({
       to: recipients().describe('Recipients, separated by commas.'),
-      from: text(mailbox).optional().describe('Sender. Default: global smtp_from.'),
-      smarthost: smarthost.optional().describe('Mail server as host:port. Default: global smtp_smarthost.'),
-      hello: helloName.optional().describe('Name given to the server. Default: global smtp_hello.'),
-      auth_username: text(secretText).optional().describe('Default: global smtp_auth_username.'),
-      auth_password: secret(secretText).optional().describe('Default: global smtp_auth_password.'),
-      auth_password_file: secretFile(files, secretText).optional().describe('File that holds auth_password.'),
-      require_tls: z
-        .boolean()
-        .optional()
-        .describe(
-          'Send nothing without TLS. Default: global smtp_require_tls, else true unless the server is on this machine.',
-        ),
-      tls_config: tlsSchema(files).optional().describe('Default: global smtp_tls_config.'),
+      ...smtpKeys(files),
       template: z
         .strictObject({
           subject: z.string().optional().describe('Liquid source of the subject.'),
@@ -174,6 +161,11 @@ export function receiverSchema(files: NamedFiles) {
         .array(alertmanagerSchema(files))
         .prefault([])
         .describe('Alertmanagers that are told of every alert. (Not known to Alertmanager itself.)'),
+      owner_configs: z
+        .array(ownerSchema(files))
+        .max(1)
+        .prefault([])
+        .describe("Mail to the device's owner. (Not known to Alertmanager itself.)"),
     })
     .register(refusedKeys, { keys: refusedInReceiver })
 }

@@ -5,6 +5,7 @@ import cron from 'node-cron'
 import { z } from 'zod'
 import { logLevels } from '../logger.ts'
 import { refusedKeys } from '../schema-message.ts'
+import { accessSchema } from './access-schema.ts'
 import { alertingSchema } from './alerting.ts'
 import {
   anyUrl,
@@ -19,6 +20,8 @@ import {
   text,
   timeZone,
 } from './fields.ts'
+import { linksSchema } from './links-schema.ts'
+import { auditSchema, partnerLogSchema, privacySchema } from './records-schema.ts'
 import { expectedStorageUrl, parseStorageUrl } from './storage-url.ts'
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
@@ -36,6 +39,9 @@ export function configSchema(files: NamedFiles) {
         .describe('Rule files, as paths or patterns. *.test.yaml are tests of rules and never count.'),
       storage: storageSchema(files).prefault({}).describe('Where state is kept.'),
       http: httpSchema.prefault({}).describe('Metrics, health, API and pages.'),
+      links: linksSchema(files)
+        .optional()
+        .describe('The links of our own that messages carry, under http.public_url.'),
       heartbeat: heartbeatSchema(files).optional().describe("Dead man's switch."),
       log: logSchema.prefault({}).describe('Log lines on standard output.'),
       alerting: alertingSchema(files).describe(
@@ -51,11 +57,16 @@ export function configSchema(files: NamedFiles) {
         .union([z.literal(false), massChangeSchema])
         .prefault({})
         .describe('When very many alerts at once are held back for a while; false: never.'),
+      audit: auditSchema.prefault({}).describe('The trail of who changed what.'),
+      privacy: privacySchema.prefault({}).describe('How long what concerns customers is kept.'),
+      partner_log: z
+        .union([z.literal(false), partnerLogSchema])
+        .prefault(false)
+        .describe('A log of every request to the Partner API; false: none.'),
       notifications: notificationsSchema.prefault({}).describe('What holds for all messages.'),
     })
     .register(refusedKeys, {
       keys: {
-        links: '`links` is not supported yet',
         ...belongingUnderAlerting(
           'global',
           'route',
@@ -157,17 +168,17 @@ function storageSchema(files: NamedFiles) {
   })
 }
 
-const httpSchema = z
-  .strictObject({
-    listen: hostPort({ example: '127.0.0.1:9469', minimumPort: 0 })
-      .prefault('127.0.0.1:9469')
-      .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
-    public_url: text(publicBaseUrl)
-      .optional()
-      .describe('Where customers come back to after they resolved a problem at the partner.'),
-  })
-  .register(refusedKeys, { keys: { access: '`http.access` is not supported yet' } })
-
+const httpSchema = z.strictObject({
+  listen: hostPort({ example: '127.0.0.1:9469', minimumPort: 0 })
+    .prefault('127.0.0.1:9469')
+    .describe('Address and port; 0.0.0.0:9469 for every network, port 0 for any free one.'),
+  public_url: text(publicBaseUrl)
+    .optional()
+    .describe(
+      'Where people reach this service: messages then carry links of its own, which need links.signing_key.',
+    ),
+  access: accessSchema.optional().describe('Who may use the API. Default: this machine alone, everything.'),
+})
 function heartbeatSchema(files: NamedFiles) {
   return z.strictObject({
     url: secret(anyUrl).optional().describe('Called after each walk that was read, evaluated and delivered.'),

@@ -60,7 +60,7 @@ function notSet(name: string): string {
 const fileKeys: ReadonlySet<string> = new Set([
   ...['client_secret_file', 'token_file', 'url_file', 'smtp_auth_password_file', 'slack_api_url_file'],
   ...['api_url_file', 'auth_password_file', 'ca_file', 'app_token_file', 'slack_app_token_file'],
-  ...['routing_key_file', 'password_file', 'credentials_file', 'bearer_token_file'],
+  ...['signing_key_file', 'routing_key_file', 'password_file', 'credentials_file', 'bearer_token_file'],
   ...['title_file', 'text_file', 'subject_file', 'html_file'],
 ])
 

@@ -109,7 +109,7 @@ function wholeNumber(member: string): number | undefined {
 }
 
 /** Minutes since midnight. */
-const timeOfDay = z.string().transform((written, context): number => {
+export const timeOfDay = z.string().transform((written, context): number => {
   const match = /^(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))$/.exec(written)
   if (match !== null) return Number(match[1] ?? match[3]) * 60 + Number(match[2] ?? match[4])
   context.issues.push({ code: 'custom', input: written, params: { expected: 'a time from 00:00 to 24:00' } })

@@ -24,12 +24,32 @@ export const userFields = {
   num_wallboxes: 'double',
 } as const satisfies Record<string, FieldType>
 
-export type User = RecordOf<typeof userFields> & {
+/** What the back office knows of a user who is moved over from another system; null: who is not. */
+export const migrationFields = {
+  /** The last step that is done: `created`, `identified`, `onboarding`, `verified` or `done`. */
+  migration_step: 'string',
+  /** Since when. */
+  migration_since: 'timestamp',
+} as const satisfies Record<string, FieldType>
+
+export type User = RecordOf<typeof userFields> &
+  RecordOf<typeof migrationFields> & {
+    readonly id: string
+    /** How many users of this walk's list carry the same external id; null where it was not counted. */
+    readonly external_user_id_count: number | null
+    /** Null when no loaded rule reads contracts, or when they could not be read. */
+    readonly energy_contracts: readonly EnergyContract[] | null
+  }
+
+/** What the partner tells apart. Customers are `user`s. */
+export const userRoles = ['user', 'guest', 'staff', 'admin'] as const
+export type UserRole = (typeof userRoles)[number]
+
+/** A user as people look after it: the whole record, without what a walk adds. */
+export type UserAccount = RecordOf<typeof userFields> & {
   readonly id: string
-  /** How many users of this walk's list carry the same external id; null where it was not counted. */
-  readonly external_user_id_count: number | null
-  /** Null when no loaded rule reads contracts, or when they could not be read. */
-  readonly energy_contracts: readonly EnergyContract[] | null
+  /** Set: deleted at the partner (ms since 1970). */
+  readonly deleted_at: number | null
 }
 
 export const energyContractFields = {

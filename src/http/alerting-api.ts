@@ -39,6 +39,8 @@ export interface AlertingApi {
   ): Promise<Acknowledgement>
   /** False: it was not acknowledged. */
   withdrawAcknowledgement(alert: Alert, actor: Actor): Promise<boolean>
+  /** Ends the links that were given for this alert, also when it has resolved. False: there are none. */
+  revokeLinks(fingerprint: string, actor: Actor): Promise<boolean>
   /** Why the device or alert of this id does or doesn't alert, as JSON; null: nothing is known of it. */
   explain(id: string): Promise<unknown>
   /** Reads configuration and rules anew. With problems, what ran before goes on. */

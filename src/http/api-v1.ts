@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { Alert } from '../alerts/alert.ts'
 import type { Acknowledgement } from '../alerts/silence.ts'
 import type { Logger } from '../logger.ts'
-import { type HttpEnv, localOnly, tellTime } from './access.ts'
+import { authorOf, type HttpEnv, tellTime } from './access.ts'
 import { findAlerts, findMatching, parametersOf, parseAlertQuery } from './alert-query.ts'
 import type { AlertingApi } from './alerting-api.ts'
 import { ApiError } from './api-error.ts'
@@ -19,7 +19,6 @@ const mostPreviewed = 100
 
 export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
   const app = new Hono<HttpEnv>()
-  app.use(localOnly())
   app.use(tellTime(clock))
   app.onError((error, context) => {
     if (error instanceof ApiError) return context.json({ error: error.message }, error.status)
@@ -43,10 +42,11 @@ export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
       throw new ApiError(400, 'until: expected an instant that is yet to come')
     }
     const alert = alertOf(api, context.req.param('fingerprint'))
+    const actor = context.get('actor')
     const acknowledgement = await api.acknowledge(
       alert,
-      { by, comment, until: until ?? null },
-      context.get('actor'),
+      { by: authorOf(actor, by), comment, until: until ?? null },
+      actor,
     )
     return context.json(acknowledgementJson(acknowledgement))
   })
@@ -55,6 +55,12 @@ export function apiV1({ api, clock, logger }: ApiOptions): RouteModule {
     const alert = alertOf(api, context.req.param('fingerprint'))
     const wasThere = await api.withdrawAcknowledgement(alert, context.get('actor'))
     if (!wasThere) throw new ApiError(404, 'this alert is not acknowledged')
+    return context.body(null, 204)
+  })
+
+  app.delete('/alerts/:fingerprint/link', async (context) => {
+    const wasThere = await api.revokeLinks(context.req.param('fingerprint'), context.get('actor'))
+    if (!wasThere) throw new ApiError(404, 'no link was given for this alert, or it has ended')
     return context.body(null, 204)
   })
 
@@ -83,7 +89,6 @@ export function reloadRoute({
   logger: Logger
 }): RouteModule {
   const app = new Hono<HttpEnv>()
-  app.use(localOnly())
   app.onError((error, context) => {
     if (error instanceof ApiError) return context.text(`${error.message}\n`, error.status)
     logger.error({ error, path: context.req.path }, 'A request failed')
@@ -122,8 +127,14 @@ function alertJson(api: AlertingApi, alert: Alert, now: number) {
         ? null
         : { since: new Date(alert.noData.since).toISOString(), reason: alert.noData.reason },
     isFlapping: api.isFlapping(alert),
+    externalUserId: externalUserId(alert),
     acknowledgement: acknowledgement === null ? null : acknowledgementJson(acknowledgement),
   }
+}
+
+/** For systems that know customers by it; some utilities use the e-mail address, which is personal. */
+function externalUserId({ affected: { externalUserId: id } }: Alert): string | null {
+  return id?.includes('@') ? null : id
 }
 
 function acknowledgementJson({ fingerprint, by, comment, at, until }: Acknowledgement) {

@@ -1,6 +1,6 @@
 // The HTTP endpoints of the service: what Prometheus scrapes, what an orchestrator asks, and the
 // routes that it is given. Its own only read, and none shows who lives with which device; who may
-// use the others is theirs to say. Anything else is 404, also below /alertmanager/: Grafana takes an
+// use which is for access.ts to say. Anything else is 404, also below /alertmanager/: Grafana takes an
 // answer there for another product.
 
 import type { Server } from 'node:http'
@@ -10,7 +10,9 @@ import { type Context, Hono } from 'hono'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
-import { type HttpEnv, isLoopbackName } from './access.ts'
+import { type Access, createAccess, type HttpEnv } from './access.ts'
+import { isLoopbackName } from './address.ts'
+import { findEndpoint } from './permissions.ts'
 
 /** What the endpoints tell of. */
 export interface Health {
@@ -29,11 +31,28 @@ export interface HttpServerOptions {
   readonly port: number
   readonly metrics: { render(): Promise<{ readonly contentType: string; readonly body: string }> }
   readonly health: Health
-  /** More routes, each module with its paths. */
+  /** More routes, each module with its paths; each route needs its row in permissions.ts. */
   readonly routes?: readonly RouteModule[]
-  readonly clock: Pick<Clock, 'sleep'>
+  /** Who may use them; absent: this machine alone. */
+  readonly access?: Access
+  readonly timeouts?: Partial<Timeouts>
+  readonly clock: Pick<Clock, 'now' | 'sleep'>
   readonly logger: Logger
 }
+
+/** What a connection may take, so that slow ones cannot hold all there are. */
+export interface Timeouts {
+  /** From its begin to the end of a request's headers. */
+  readonly headersMs: number
+  /** To the end of its body. */
+  readonly requestMs: number
+  /** Without a byte in either direction: a reader that takes nothing, too. */
+  readonly idleMs: number
+  /** How often they are looked at. */
+  readonly checkMs: number
+}
+
+const defaultTimeouts: Timeouts = { headersMs: 10_000, requestMs: 15_000, idleMs: 120_000, checkMs: 5_000 }
 
 export interface HttpServer {
   /** Where it listens, without a slash at the end. */
@@ -57,25 +76,27 @@ const closeGraceMs = 3_000
 /** Resolves when it listens. Rejects with HttpServerError when it can't. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host, port, clock, logger } = options
+  const timeouts = { ...defaultTimeouts, ...options.timeouts }
   let closing: Promise<void> | undefined
   // Node's own Request and Response stay in place for everybody else in this process.
   const server = createAdaptorServer({
     fetch: createRoutes(options, () => closing !== undefined).fetch,
     overrideGlobalObjects: false,
     serverOptions: {
-      headersTimeout: 10_000,
-      requestTimeout: 15_000,
+      headersTimeout: timeouts.headersMs,
+      requestTimeout: timeouts.requestMs,
       keepAliveTimeout: 5_000,
-      connectionsCheckingInterval: 5_000,
+      connectionsCheckingInterval: timeouts.checkMs,
     },
   }) as Server
+  server.timeout = timeouts.idleMs
   await listen(server, host, port)
   server.on('error', (error) => logger.error({ error }, 'The HTTP server failed'))
   const url = urlOf(server, host)
   if (!isLoopbackName(host)) {
     logger.warn(
       { url },
-      'The HTTP server can be reached from other machines: metrics and health are open to all of them',
+      'The HTTP server can be reached from other machines, without TLS: what is public is open to all of them',
     )
   }
   return {
@@ -87,10 +108,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
 }
 
-function createRoutes(
-  { metrics, health, routes = [], logger }: HttpServerOptions,
+/** All routes. Throws when one has no row in the table of who may use it: nobody could. */
+export function createRoutes(
+  { metrics, health, routes = [], logger, ...options }: HttpServerOptions,
   isClosing: () => boolean,
 ): Hono<HttpEnv> {
+  const access = options.access ?? createAccess({ ...options, config: null, publicUrl: null })
   const app = new Hono<HttpEnv>()
   app.use(
     secureHeaders({
@@ -98,6 +121,8 @@ function createRoutes(
       xFrameOptions: 'DENY',
       // Only whoever ends TLS may promise that it stays.
       strictTransportSecurity: false,
+      // What a route says itself stands.
+      overwrite: false,
     }),
   )
   app.use(async (context, next) => {
@@ -106,6 +131,7 @@ function createRoutes(
     // Else the connection of this last request would be kept alive, and hold up the end.
     if (isClosing()) context.header('Connection', 'close')
   })
+  app.use(access.guard)
   app.get('/metrics', async (context) => {
     const { contentType, body } = await metrics.render()
     return context.body(body, 200, { 'Content-Type': contentType })
@@ -118,6 +144,11 @@ function createRoutes(
     return ready ? line(context, 'ready') : line(context, ['not ready', ...reasons].join('\n'), 503)
   })
   for (const addRoutes of routes) addRoutes(app)
+  for (const { method, path } of app.routes) {
+    if (method !== 'ALL' && findEndpoint(method, path) === undefined) {
+      throw new Error(`${method} ${path} has no row in http/permissions.ts`)
+    }
+  }
   app.notFound((context) => line(context, 'not found', 404))
   app.onError((error, context) => {
     logger.error({ error, path: context.req.path }, 'A request failed')

@@ -1,6 +1,6 @@
 // The link in a message that lets a person resolve what is wrong with a device.
 //
-// Until links of our own exist it is the partner's: it lives for an hour and lets whoever holds it
+// Without `http.public_url` it is the partner's: it lives for an hour and lets whoever holds it
 // act for the customer. So it is fetched when the message is sent, never kept on disk, and the
 // message says until when it works.
 

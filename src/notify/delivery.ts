@@ -9,6 +9,7 @@ import type { Integration, LinkSource, Notification, SendOutcome } from './notif
 import type { Router } from './route.ts'
 import type { DedupEntry, NotifyStore, OutboxRow } from './store.ts'
 import type { Suppression, Withheld } from './suppression.ts'
+import type { Forgotten } from './told-of.ts'
 
 export interface Dispatcher {
   /** Lets flushes begin. Until then groups only gather: after a start, one walk is read first. */
@@ -23,6 +24,13 @@ export interface Dispatcher {
    * Rejects when saving failed; calling it again then finishes it.
    */
   reconfigure(delivery: Delivery): Promise<void>
+  /** How much `forget` would take away. */
+  countForgotten(forgotten: Forgotten): number
+  /**
+   * Lets go of what is known of alerts that are gone from the book, and tells nobody: a message on its way
+   * may still arrive. Rejects when saving failed; calling it again then finishes it.
+   */
+  forget(forgotten: Forgotten): Promise<number>
   status(): DeliveryStatus
   groups(): readonly GroupStatus[]
 }

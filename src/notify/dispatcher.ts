@@ -23,6 +23,7 @@ import { createLanes } from './lanes.ts'
 import type { Integration } from './notification.ts'
 import type { DedupEntry, Flush, OutboxRow } from './store.ts'
 import { createToldLog } from './told-log.ts'
+import { countTold, type Forgotten, toldOf } from './told-of.ts'
 
 export type * from './delivery.ts'
 
@@ -53,6 +54,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   let enabled = false
   let stop: AbortSignal | null = null
   let reconfigured: { readonly delivery: Delivery; readonly done: PromiseWithResolvers<void> } | null = null
+  const forgetting: { readonly forgotten: Forgotten; readonly done: PromiseWithResolvers<number> }[] = []
   /** Delivered, but the write that remembers it failed: tried again until it works. */
   const unsaved: DedupEntry[] = []
 
@@ -97,16 +99,18 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   async function flushWhenDue(ending: AbortSignal): Promise<void> {
     while (!ending.aborted) {
       if (reconfigured !== null) await applyOrReject(reconfigured)
+      await forgetWhoeverIsToBe()
       const saved = await retryUnsaved()
       let nextAt = saved ? Number.POSITIVE_INFINITY : clock.now() + storageRetryMs
       if (enabled) {
         if (stale.length > 0) await forgetStale()
         for (const some of inSlices(groups().all(), groupsPerSave)) {
-          if (ending.aborted || reconfigured !== null) break
+          if (ending.aborted || reconfigured !== null || forgetting.length > 0) break
           nextAt = Math.min(nextAt, await flushThoseDue(some))
         }
       }
-      if (reconfigured === null) await alarm.until(Math.max(nextAt, clock.now() + shortestWaitMs), ending)
+      if (reconfigured === null && forgetting.length === 0)
+        await alarm.until(Math.max(nextAt, clock.now() + shortestWaitMs), ending)
     }
   }
 
@@ -467,7 +471,65 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     for (const { key } of before) if (groups().get(key) === undefined) await forget(key)
   }
 
+  // ---- forgetting a person
+
+  function allToldOf(forgotten: Forgotten) {
+    return toldOf(forgotten, { groups: groups().all(), lanes: lanes.all(), told, others: stale })
+  }
+
+  /** Between ticks, so that none is under way that knows them. */
+  async function forgetWhoeverIsToBe(): Promise<void> {
+    for (const { forgotten, done } of forgetting.splice(0)) {
+      await forgetNow(forgotten).then(done.resolve, done.reject)
+    }
+  }
+
+  async function forgetNow(forgotten: Forgotten): Promise<number> {
+    const found = allToldOf(forgotten)
+    const without = (prints: readonly string[]) =>
+      prints.filter((print) => !forgotten.fingerprints.has(print))
+    for (const { members } of groups().all())
+      for (const print of forgotten.fingerprints) members.delete(print)
+    for (const groupKey of found.groupKeys) {
+      for (const lane of lanes.all()) {
+        const row = lane.queued(groupKey)?.row
+        lane.forget(groupKey)
+        if (row !== undefined) await store.dropOutboxRow(row)
+      }
+      for (const [at, entry] of [...unsaved.entries()].reverse()) {
+        if (entry.groupKey === groupKey) unsaved.splice(at, 1)
+      }
+      const group = groups().get(groupKey)
+      if (group !== undefined) groups().delete(group)
+      await forget(groupKey)
+    }
+    for (const { lane, row } of found.messages) {
+      lane.drop(row.groupKey)
+      await store.dropOutboxRow(row)
+    }
+    for (const entry of found.entries) {
+      const timer = groups().get(entry.groupKey)?.timer
+      const { firing, resolved, silenced } = entry
+      const next = {
+        ...entry,
+        ...{ firing: without(firing), resolved: without(resolved), silenced: without(silenced) },
+      }
+      told.set(next)
+      // Without a group, it is forgotten as a whole at the first tick.
+      if (timer !== undefined) await store.saveFlush({ timer, outbox: [], remembered: [next], dropped: [] })
+    }
+    return countTold(found)
+  }
+
   return {
+    countForgotten: (forgotten) => countTold(allToldOf(forgotten)),
+    forget(forgotten) {
+      const done = Promise.withResolvers<number>()
+      forgetting.push({ forgotten, done })
+      if (stop === null || stop.aborted) void forgetWhoeverIsToBe()
+      else alarm.ring()
+      return done.promise
+    },
     enable() {
       enabled = true
       alarm.ring()
@@ -477,6 +539,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       stop = ending
       lanes.start(ending)
       await flushWhenDue(ending)
+      await forgetWhoeverIsToBe()
       await lanes.ended()
     },
     reconfigure(delivery) {

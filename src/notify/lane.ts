@@ -21,6 +21,8 @@ export interface Lane {
   /** Queues a message, in the place of the group's older one. */
   offer(message: QueuedMessage): void
   drop(groupKey: string): void
+  /** Drops it, and if it is on its way lets nobody hear how that ends: there is nothing to remember of it. */
+  forget(groupKey: string): void
   length(): number
   /** When the longest waiting message was decided (ms since 1970); null without any. */
   oldestAt(): number | null
@@ -72,6 +74,8 @@ export function createLane(
   let failing = false
   let broken = false
   let isRetired = false
+  /** The group of the message on its way. */
+  let sendingOf: string | null = null
 
   async function run(stop: AbortSignal): Promise<void> {
     while (!stop.aborted && !isRetired) {
@@ -98,11 +102,14 @@ export function createLane(
     messages.set(groupKey, message)
     blockedUntil = clock.now() + integration.minimumSpacingMs
     const startedAt = clock.monotonic()
+    sendingOf = groupKey
     const outcome = await send(message, stop)
+    const isForgotten = sendingOf === null
+    sendingOf = null
     events.onAttempt(outcome.kind, (clock.monotonic() - startedAt) / 1000)
     failing = outcome.kind !== 'ok'
     if (outcome.kind === 'ok' || outcome.kind === 'permanent') broken = outcome.kind === 'permanent'
-    await conclude(message, outcome)
+    if (!isForgotten) await conclude(message, outcome)
   }
 
   async function send(message: QueuedMessage, stop: AbortSignal): Promise<SendOutcome> {
@@ -194,6 +201,10 @@ export function createLane(
     },
     drop(groupKey) {
       messages.delete(groupKey)
+    },
+    forget(groupKey) {
+      messages.delete(groupKey)
+      if (sendingOf === groupKey) sendingOf = null
     },
     length: () => messages.size,
     oldestAt() {

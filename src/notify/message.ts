@@ -67,7 +67,7 @@ export interface MessageMember {
 export interface MessageLink {
   /** http or https, as `new URL()` writes it. */
   readonly url: string
-  /** Null: not known, or no end. */
+  /** Null: not known, no end, or so far off that nobody has to hurry. */
   readonly validUntil: Moment | null
 }
 
@@ -202,8 +202,13 @@ function messageMember(
 function messageLink(link: AlertLink | undefined, now: number): MessageLink | null {
   const url = webUrl(link?.url)
   if (link === undefined || url === null) return null
-  return { url, validUntil: link.validUntil === null ? null : moment(link.validUntil, now) }
+  const { validUntil } = link
+  // Of a link that works for weeks nobody needs to be told the hour of its end, ten times in a message.
+  const isSoon = validUntil !== null && !(validUntil - now > worthTellingMs)
+  return { url, validUntil: isSoon ? moment(validUntil, now) : null }
 }
+
+const worthTellingMs = 2 * 86_400_000
 
 // ---- words
 
@@ -273,8 +278,13 @@ function ending(alert: Alert, now: number): string {
   const at = moment(endedAt, now).text
   const reason = alert.resolvedReason
   if (reason === 'condition') {
-    const word = /unauthenticated/i.test(alert.labels['alertname'] ?? '') ? 'reconnected' : 'recovered'
-    return `${word} ${lasted}, verified by the reading of ${at}`
+    const isConnection = /unauthenticated/i.test(alert.labels['alertname'] ?? '')
+    const how = `${isConnection ? 'reconnected' : 'recovered'} ${lasted}`
+    if (alert.reconnectedAt === null) return `${how}, verified by the reading of ${at}`
+    // Whole seconds: what is quicker than one is one.
+    const afterMs = Math.max(1_000, endedAt - alert.reconnectedAt)
+    const since = isConnection ? 'reconnection' : 'the customer had followed the link'
+    return `${how}, verified ${formatDuration(afterMs)} after ${since}`
   }
   return `${reason === null ? 'ended' : endingWords[reason]} (${at}, ${lasted})`
 }

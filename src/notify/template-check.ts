@@ -189,6 +189,7 @@ function sampleAlert(n: number, changes: Partial<Alert> = {}): Alert {
     keepFiringSince: null,
     resolvedAt: null,
     resolvedReason: null,
+    reconnectedAt: null,
     noData: n === 1 ? { reason: 'poll_failed', since: now - 30 * minute, evaluations: 3 } : null,
     flips: [],
     flappingSince: null,

@@ -9,6 +9,7 @@ export interface ToldLog {
   set(entry: DedupEntry): void
   deleteGroup(groupKey: string): void
   groupKeys(): readonly string[]
+  all(): readonly DedupEntry[]
   size(): number
 }
 
@@ -37,6 +38,7 @@ export function createToldLog(entries: readonly DedupEntry[]): ToldLog {
     set,
     deleteGroup: (groupKey) => void byGroup.delete(groupKey),
     groupKeys: () => [...byGroup.keys()],
+    all: () => [...byGroup.values()].flatMap((ofGroup) => [...ofGroup.values()]),
     size() {
       let entries = 0
       for (const ofGroup of byGroup.values()) entries += ofGroup.size

@@ -71,7 +71,7 @@ export interface DeviceAddress {
 }
 
 /** How a device type is named: in URLs, and as the label of calls for its list and for one device. */
-const segments = {
+export const segments = {
   heat_pump: { list: 'heat-pumps', single: 'heat-pump' },
   electric_vehicle: { list: 'electric-vehicles', single: 'electric-vehicle' },
   inverter: { list: 'inverters', single: 'inverter' },
@@ -113,30 +113,10 @@ export function createPartnerClient(options: PartnerClientOptions): PartnerClien
 
   async function* users(signal: AbortSignal): AsyncGenerator<User | Malformed> {
     await discover(signal)
-    const endpoint = 'users'
-    let offset = 0
-    let pageSize: number | null = null
-    for (;;) {
-      const page = pageSize === null ? '' : `?limit=${pageSize}&offset=${offset}`
-      const { chunks } = await transport.stream({ endpoint, path: `${root}/users${page}` }, signal)
-      const scanner = createJsonListScanner()
-      let received = 0
-      try {
-        for await (const chunk of chunks) {
-          for (const value of scanner.push(chunk)) {
-            received++
-            yield decodeUser(value, onOddField)
-          }
-        }
-        scanner.end()
-      } catch (error) {
-        throw error instanceof JsonListError ? badList(endpoint, error) : error
-      }
-      offset += received
-      const next = nextPage(scanner.members(), { endpoint, received, offset })
-      if (next === null) return
-      pageSize = next
-    }
+    yield* streamUsers(
+      { transport, root, query: '', decode: (value) => decodeUser(value, onOddField) },
+      signal,
+    )
   }
 
   /** A list that is read as a whole, over all its pages. */
@@ -251,11 +231,54 @@ export function createPartnerClient(options: PartnerClientOptions): PartnerClien
   }
 }
 
-function rootOf(organisationId: string): string {
+/** The list of users as it arrives, over all its pages. `query`: empty, or `name=value`. */
+export async function* streamUsers<T>(
+  {
+    transport,
+    root,
+    query,
+    decode,
+  }: {
+    readonly transport: Transport
+    readonly root: string
+    readonly query: string
+    readonly decode: (value: unknown) => T
+  },
+  signal: AbortSignal,
+): AsyncGenerator<T> {
+  const endpoint = 'users'
+  let offset = 0
+  let pageSize: number | null = null
+  for (;;) {
+    const page = pageSize === null ? '' : `limit=${pageSize}&offset=${offset}`
+    const parameters = [query, page].filter((part) => part !== '').join('&')
+    const path = `${root}/users${parameters === '' ? '' : `?${parameters}`}`
+    const { chunks } = await transport.stream({ endpoint, path }, signal)
+    const scanner = createJsonListScanner()
+    let received = 0
+    try {
+      for await (const chunk of chunks) {
+        for (const value of scanner.push(chunk)) {
+          received++
+          yield decode(value)
+        }
+      }
+      scanner.end()
+    } catch (error) {
+      throw error instanceof JsonListError ? badList(endpoint, error) : error
+    }
+    offset += received
+    const next = nextPage(scanner.members(), { endpoint, received, offset })
+    if (next === null) return
+    pageSize = next
+  }
+}
+
+export function rootOf(organisationId: string): string {
   return `/org/${encodeURIComponent(organisationId)}`
 }
 
-function parse({ text }: Answer, endpoint: string): unknown {
+export function parse({ text }: Answer, endpoint: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
@@ -307,14 +330,17 @@ function nextPage(
   return typeof limit === 'number' && Number.isSafeInteger(limit) && limit > 0 ? limit : received
 }
 
-function secretUrl(value: unknown, { member, endpoint }: { member: string; endpoint: string }): Secret {
+export function secretUrl(
+  value: unknown,
+  { member, endpoint }: { member: string; endpoint: string },
+): Secret {
   const url = isObject(value) ? value[member] : undefined
   if (typeof url !== 'string' || parseLinkUrl(url) === null)
     throw malformedAnswer(endpoint, `no http(s) URL in ${member}`)
   return new Secret(url)
 }
 
-function malformedAnswer(endpoint: string, reason: string): PartnerError {
+export function malformedAnswer(endpoint: string, reason: string): PartnerError {
   const kind: UnreadReason = 'malformed'
   return new PartnerError({ kind, endpoint, problem: `the answer has the wrong shape: ${reason}` })
 }
@@ -327,6 +353,6 @@ function noJson(text: string): string {
   return text.trimStart().startsWith('<') ? 'the answer is a web page, not JSON' : 'the answer is no JSON'
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -6,7 +6,7 @@
 // none is missing.
 
 import type { Device, DeviceType, PendingAction, ResolutionLink } from '../fleet/device.ts'
-import type { EnergyContract, User } from '../fleet/user.ts'
+import type { EnergyContract, User, UserAccount } from '../fleet/user.ts'
 import { Secret } from '../secret.ts'
 import { parseInstant } from './instant.ts'
 import { Malformed } from './json-array-stream.ts'
@@ -178,9 +178,26 @@ export function decodeUser(value: unknown, onOddField: OnOddField): User | Malfo
     num_electric_vehicles: double(raw['num_electric_vehicles'], 'num_electric_vehicles', odd),
     num_inverters: double(raw['num_inverters'], 'num_inverters', odd),
     num_wallboxes: double(raw['num_wallboxes'], 'num_wallboxes', odd),
+    migration_step: null,
+    migration_since: null,
     external_user_id_count: null,
     energy_contracts: null,
   }
+}
+
+/** The same record as people look after it; deleted ones too. */
+export function decodeAccount(value: unknown, onOddField: OnOddField): UserAccount | Malformed {
+  const user = decodeUser(value, onOddField)
+  if (user instanceof Malformed) return user
+  const {
+    migration_step: _step,
+    migration_since: _since,
+    external_user_id_count: _count,
+    energy_contracts: _contracts,
+    ...record
+  } = user
+  const deletedAt = isRecord(value) ? instant(value['deleted_at'], 'deleted_at', onOddField) : null
+  return { ...record, deleted_at: deletedAt }
 }
 
 /** True for the answer of a user that was deleted, which a list only holds when asked for them. */

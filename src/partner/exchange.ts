@@ -32,6 +32,8 @@ export interface RawAnswer {
   readonly status: number
   readonly retryAfter: string | undefined
   readonly date: string | undefined
+  /** `x-request-id`: what the partner calls this request. */
+  readonly requestId: string | undefined
   readonly text: string
 }
 
@@ -169,6 +171,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
         status,
         retryAfter: single(headers['retry-after']),
         date: single(headers['date']),
+        requestId: single(headers['x-request-id']),
         text: isSuccess(status) ? await readText(body, maximumAnswerBytes) : await readErrorText(body),
       }
     } catch (error) {
@@ -183,7 +186,12 @@ export function createExchange(options: ExchangeOptions): Exchange {
     let isHandedOn = false
     try {
       const { statusCode: status, headers, body } = await open(request, flight)
-      const head = { status, retryAfter: single(headers['retry-after']), date: single(headers['date']) }
+      const head = {
+        status,
+        retryAfter: single(headers['retry-after']),
+        date: single(headers['date']),
+        requestId: single(headers['x-request-id']),
+      }
       if (!isSuccess(status)) return { ...head, text: await readErrorText(body), chunks: nothing }
       isHandedOn = true
       return { ...head, text: '', chunks: readChunks(body, { flight, request, signal }) }

@@ -10,6 +10,7 @@
 // It knows no field and no path of the API but the token's, and says nothing about devices: every
 // failure is a PartnerError whose kind is the reason why something is unread.
 
+import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../secret.ts'
@@ -45,6 +46,13 @@ export interface RequestEvent {
   readonly endpoint: string
   readonly code: string
   readonly durationMs: number
+  readonly method: 'GET' | 'POST' | 'PUT'
+  /** As it was sent, with ids and secrets: see call-log.ts, which keeps neither. */
+  readonly path: string
+  /** From 1 on, within one call. */
+  readonly attempt: number
+  /** What the partner calls it (`x-request-id`), or else what we did; null: neither. */
+  readonly requestId: string | null
 }
 
 export interface Call {
@@ -114,6 +122,10 @@ type Send<A> = (request: RawRequest, signal: AbortSignal) => Promise<A>
 
 interface Attempt<A> {
   readonly call: Attempted
+  /** From 1 on. */
+  readonly number: number
+  /** Sent along with what changes something, the same for each attempt; null: not sent. */
+  readonly requestId: string | null
   readonly headers: string[]
   readonly signal: AbortSignal
   readonly send: Send<A>
@@ -186,6 +198,8 @@ export function createTransport(options: TransportOptions): Transport {
     let retries = 0
     let throttledRetries = 0
     let isRenewed = false
+    let number = 0
+    const requestId = call.method === undefined || call.method === 'GET' ? null : randomUUID()
     for (;;) {
       if (signal.aborted) throw signal.reason
       let token: Secret | null = null
@@ -194,7 +208,7 @@ export function createTransport(options: TransportOptions): Transport {
         token = current instanceof Secret ? current : await orAborted(current, signal)
       }
       const headers = token === null ? (fixedHeaders ?? commonHeaders) : bearerHeaders(token)
-      const { outcome, askedMs } = await attempt({ call, headers, signal, send })
+      const { outcome, askedMs } = await attempt({ call, number: ++number, requestId, headers, signal, send })
 
       if (outcome instanceof PartnerError) {
         const isPassing = outcome.kind === 'network' || outcome.kind === 'timeout'
@@ -246,16 +260,17 @@ export function createTransport(options: TransportOptions): Transport {
 
   async function attemptOnSocket<A extends RawAnswer>({
     call,
+    number,
+    requestId,
     headers,
     signal,
     send,
   }: Attempt<A>): Promise<AttemptEnd<A>> {
-    const { endpoint, body } = call
+    const { endpoint, body, method = 'GET', rootPath: path } = call
+    const named = requestId === null ? headers : [...headers, 'x-request-id', requestId]
     const request: RawRequest = {
-      endpoint,
-      method: call.method ?? 'GET',
-      path: call.rootPath,
-      headers: body === undefined ? headers : [...headers, 'content-type', 'application/json'],
+      ...{ endpoint, method, path },
+      headers: body === undefined ? named : [...named, 'content-type', 'application/json'],
       body: body === undefined ? null : JSON.stringify(body),
     }
     const pass = await enter(endpoint, signal)
@@ -275,6 +290,10 @@ export function createTransport(options: TransportOptions): Transport {
       endpoint,
       code: outcome instanceof PartnerError ? outcome.kind : String(outcome.status),
       durationMs: clock.monotonic() - sentAt,
+      method,
+      path,
+      attempt: number,
+      requestId: (outcome instanceof PartnerError ? undefined : outcome.requestId) ?? requestId,
     })
     if (outcome instanceof PartnerError) return { outcome, askedMs: null }
     const askedMs = isSuccess(outcome.status) ? null : retryAfterMs(outcome, clock.now())

@@ -88,6 +88,8 @@ export class UserList {
       num_electric_vehicles: row[18],
       num_inverters: row[19],
       num_wallboxes: row[20],
+      migration_step: null,
+      migration_since: null,
       external_user_id_count: this.externalIdCount(row[3]),
       energy_contracts: null,
     }

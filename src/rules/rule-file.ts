@@ -207,7 +207,15 @@ function buildRule(id: string, entry: RuleEntry, collect: Collect): Rule | undef
   switch (entry.each) {
     case 'device': {
       const decision = buildDecision<DeviceScope>(entry, deviceVariables, collect)
-      return decision && { ...base, ...fresh(decision, entry.max_age), each: 'device', deviceTypes: types }
+      return (
+        decision && {
+          ...base,
+          ...fresh(decision, entry.max_age),
+          each: 'device',
+          deviceTypes: types,
+          selfService: entry.self_service ?? false,
+        }
+      )
     }
     case 'user': {
       const decision = buildDecision<UserScope>(entry, userVariables, collect)
@@ -304,6 +312,9 @@ function fieldsThatDoNotFit(entry: RuleEntry): [YamlPath, string][] {
   }
   if (entry.max_age !== undefined && each !== 'device') {
     misfits.push([['max_age'], 'max_age is for rules for each device'])
+  }
+  if (entry.self_service !== undefined && each !== 'device') {
+    misfits.push([['self_service'], 'self_service is for rules for each device: only a device has an owner'])
   }
   const repeated = entry.by?.find((label, index) => entry.by?.indexOf(label) !== index)
   if (repeated !== undefined) misfits.push([['by'], `by names ${repeated} twice`])

@@ -85,6 +85,12 @@ export const RuleEntry = z
         'Only for `each: device`: when the state of a device (`current_state_last_updated_at`) is older than this, the result is unknown.',
       ),
     limit: z.int().min(1).optional().describe('Alerts of this rule that may be active at once.'),
+    self_service: z
+      .boolean()
+      .optional()
+      .describe(
+        "Only for `each: device`: the device's owner can put it right, and may be written to by a receiver with `owner_configs`.",
+      ),
     labels: templates
       .default({})
       .describe(

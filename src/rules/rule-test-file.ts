@@ -3,7 +3,7 @@
 
 import { z } from 'zod'
 import { deviceFields, deviceTypes, type FieldType } from '../fleet/device.ts'
-import { energyContractFields, userFields } from '../fleet/user.ts'
+import { energyContractFields, migrationFields, userFields } from '../fleet/user.ts'
 import { walkFields } from '../fleet/walk.ts'
 import { quote } from '../schema-message.ts'
 import {
@@ -101,7 +101,7 @@ function seriesOf(fields: Readonly<Record<string, FieldType>>) {
 
 const UserShape = z.strictObject({
   id: z.string().min(1).optional(),
-  fields: seriesOf({ ...userFields, external_user_id_count: 'double' })
+  fields: seriesOf({ ...userFields, ...migrationFields, external_user_id_count: 'double' })
     .optional()
     .describe('Fields that are not given have no value.'),
   energy_contracts: z.array(seriesOf(energyContractFields)).nullable().optional(),
@@ -252,7 +252,7 @@ function createReader(yaml: YamlFile) {
   }
 
   function user(shape: z.output<typeof UserShape>, path: YamlPath, defaultId: string): TestUser {
-    const types = { ...userFields, external_user_id_count: 'double' } as const
+    const types = { ...userFields, ...migrationFields, external_user_id_count: 'double' } as const
     const contracts = shape.energy_contracts?.map((contract, index) =>
       fields(contract, energyContractFields, [...path, 'energy_contracts', index]),
     )

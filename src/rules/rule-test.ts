@@ -7,7 +7,7 @@ import { type AlertBook, openAlertBook } from '../alerts/alert-book.ts'
 import { createEvaluator } from '../alerts/evaluation.ts'
 import { type Device, deviceFields, type FieldType, type RecordOf } from '../fleet/device.ts'
 import type { UserReading } from '../fleet/reading.ts'
-import { energyContractFields, type User, userFields } from '../fleet/user.ts'
+import { energyContractFields, migrationFields, type User, userFields } from '../fleet/user.ts'
 import { type Walk, walkFields } from '../fleet/walk.ts'
 import { nearestName } from '../nearest-name.ts'
 import { quote } from '../schema-message.ts'
@@ -158,6 +158,7 @@ function userAt({ id, fields, contracts }: TestUser, index: number, now: number)
   return {
     id,
     ...recordAt(userFields, fields, { index, now }),
+    ...recordAt(migrationFields, fields, { index, now }),
     external_user_id_count: typeof count === 'number' ? count : null,
     energy_contracts:
       contracts?.map((contract) => recordAt(energyContractFields, contract, { index, now })) ?? null,

@@ -80,6 +80,8 @@ export interface Decision<Scope> {
 export interface DeviceRule extends RuleBase, Decision<DeviceScope> {
   readonly each: 'device'
   readonly deviceTypes: readonly DeviceType[]
+  /** Whether the device's owner can put it right, and may be written to. */
+  readonly selfService: boolean
 }
 
 export interface UserRule extends RuleBase, Decision<UserScope> {

@@ -9,7 +9,7 @@ import {
   deviceTypes,
   type FieldType,
 } from '../fleet/device.ts'
-import { energyContractFields, userFields } from '../fleet/user.ts'
+import { energyContractFields, migrationFields, userFields } from '../fleet/user.ts'
 import { walkFields } from '../fleet/walk.ts'
 import type { FleetGroupLabel } from './rule.ts'
 
@@ -82,6 +82,7 @@ const userRecord: RecordType = {
     external_user_id_count: { type: 'double' },
     energy_contracts: { type: { kind: 'list', element: contractType } },
     ...fieldsOf(userFields),
+    ...fieldsOf(migrationFields),
   },
 }
 

@@ -28,6 +28,7 @@ const pathPattern = z.union([z.instanceof(RegExp), z.string()]).transform((patte
 const requestTarget = {
   share,
   path: pathPattern.optional(),
+  method: z.enum(['GET', 'POST', 'PUT']).optional(),
   users: z.array(z.string()).optional(),
   times: z.int().positive().optional(),
 }
@@ -223,6 +224,7 @@ export function createFaults({ fleet, clock, seed }: { fleet: Fleet; clock: Cloc
 
   /** The fault that spoils this request, the one that was switched on first if several would. */
   function forRequest(request: {
+    readonly method: string
     readonly path: string
     readonly userIndex: number | null
     /** Counts the requests of the run, from 1. */
@@ -230,6 +232,7 @@ export function createFaults({ fleet, clock, seed }: { fleet: Fleet; clock: Cloc
   }): RequestFault | null {
     for (const entry of requestEntries) {
       const { fault, users } = entry
+      if (fault.method !== undefined && fault.method !== request.method) continue
       if (fault.path !== undefined && !fault.path.test(request.path)) continue
       if (users !== null && (request.userIndex === null || !users.has(request.userIndex))) continue
       if (!isDrawn(entry, request.number)) continue

@@ -149,7 +149,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       return await send(response, { ...throttled, headers })
     }
     const userIndex = route.userId === '' ? null : fleet.userIndex(route.userId)
-    const fault = faults.forRequest({ path, userIndex, number })
+    const fault = faults.forRequest({ method, path, userIndex, number })
     if (fault?.kind === 'hang') return counts.add(route.endpoint, 'hung')
     if (fault?.kind === 'cut' && fault.when === 'before_headers') {
       counts.add(route.endpoint, 'cut')

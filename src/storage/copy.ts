@@ -32,14 +32,14 @@ export async function openTables(
 
 /** Memory does not grow with the number of rows. Rejects with StorageError. */
 export async function copyAll(from: Database, to: Database): Promise<CopyOutcome> {
-  const present = await to.read('count rows', countAll)
-  if (present.some(({ rows }) => rows > 0)) {
-    return { kind: 'not_empty', tables: present.filter(({ rows }) => rows > 0) }
-  }
+  const present = await to.read('count rows', countUsed)
+  if (present.length > 0) return { kind: 'not_empty', tables: present }
   await from.read('read everything', (source) =>
     to.write('write everything', async (target) => {
       for (const table of allTables) {
-        await source.slices(table, (rows) => target.upsert(table, rows.map(cellsOf(table))))
+        const fill = () => source.slices(table, (rows) => target.upsert(table, rows.map(cellsOf(table))))
+        // The audit trail is copied as it is: whether it is whole is for `audit verify` to say.
+        await (table.isGuarded === true ? target.withoutTriggers(table, fill) : fill())
       }
     }),
   )
@@ -49,13 +49,25 @@ export async function copyAll(from: Database, to: Database): Promise<CopyOutcome
   return { kind: 'copied', tables: await to.read('count rows', countAll) }
 }
 
-async function countAll(tables: ReadableTables): Promise<TableCount[]> {
+/** Of the tables that hold what a new database does not. */
+async function countUsed(tables: ReadableTables): Promise<TableCount[]> {
   const counts: TableCount[] = []
-  for (const { name } of allTables) {
-    const [row] = await tables.select(`SELECT count(*) FROM ${name}`)
-    counts.push({ table: name, rows: Number(row?.[0]) })
+  for (const { name, isUsed = 'true' } of allTables) {
+    const rows = await count(tables, `${name} WHERE ${isUsed}`)
+    if (rows > 0) counts.push({ table: name, rows })
   }
   return counts
+}
+
+async function countAll(tables: ReadableTables): Promise<TableCount[]> {
+  const counts: TableCount[] = []
+  for (const { name } of allTables) counts.push({ table: name, rows: await count(tables, name) })
+  return counts
+}
+
+async function count(tables: ReadableTables, of: string): Promise<number> {
+  const [row] = await tables.select(`SELECT count(*) FROM ${of}`)
+  return Number(row?.[0])
 }
 
 /** Of each table a text that is the same only for the same rows, in whatever order they come. */

@@ -14,6 +14,10 @@ export interface Database {
   read<T>(what: string, work: (tables: ReadableTables) => Promise<T>): Promise<T>
   /** One transaction: what `work` did is kept when it resolves, and none of it when it rejects. */
   write<T>(what: string, work: (tables: WritableTables) => Promise<T>): Promise<T>
+  /** See Storage. */
+  removeTraces(): Promise<void>
+  /** See Storage. */
+  readonly sizeBytes?: () => number | null
   close(): Promise<void>
 }
 
@@ -32,4 +36,6 @@ export interface WritableTables extends ReadableTables {
   /** Takes the rows that have these keys, in the order of `table.keys`, if they are there. */
   remove(table: Table, keys: Iterable<readonly Cell[]>): Promise<void>
   run(sql: string, ...values: readonly Cell[]): Promise<void>
+  /** Does `work` while the table's triggers are off, as when rows are put back that they once let in. */
+  withoutTriggers(table: Table, work: () => Promise<void>): Promise<void>
 }

@@ -6,6 +6,7 @@
 // (a clock that runs faster than time makes some), where a STRICT table's INTEGER refuses 1.5.
 
 import type { DatabaseSync } from 'node:sqlite'
+import { auditSchema } from './audit-schema.ts'
 import { StorageError } from './storage.ts'
 
 const steps: readonly string[] = [
@@ -102,6 +103,73 @@ const steps: readonly string[] = [
   `
   ALTER TABLE alert ADD COLUMN flips TEXT NOT NULL DEFAULT '[]';
   ALTER TABLE alert ADD COLUMN flapping_since REAL;
+  `,
+  `
+  ALTER TABLE alert ADD COLUMN reconnected_at REAL;
+
+  CREATE TABLE link (
+    episode TEXT NOT NULL PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    alertname TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    device_type TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    manufacturer TEXT NOT NULL,
+    since REAL NOT NULL,
+    given_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    resolved_at REAL,
+    resolved_reason TEXT,
+    started_at REAL,
+    returned_at REAL,
+    cancelled_at REAL,
+    checked_at REAL,
+    still_wrong TEXT,
+    verified_after_ms REAL,
+    revoked_at REAL
+  ) STRICT;
+  `,
+  `
+  CREATE TABLE owner_key (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    digest_key TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE owner_contact (
+    id TEXT NOT NULL PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    last_written_at REAL NOT NULL,
+    unsubscribed_at REAL
+  ) STRICT;
+
+  CREATE TABLE owner_letter (
+    id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    about TEXT NOT NULL,
+    decided_at REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    attempted_at REAL NOT NULL,
+    next_attempt_at REAL NOT NULL,
+    sent_at REAL,
+    is_refused INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE owner_outage (
+    key TEXT NOT NULL PRIMARY KEY,
+    labels TEXT NOT NULL,
+    ended_at REAL NOT NULL
+  ) STRICT;
+  `,
+  auditSchema,
+  `
+  CREATE TABLE user_migration (
+    external_id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT,
+    step TEXT NOT NULL,
+    since REAL NOT NULL,
+    state TEXT NOT NULL
+  ) STRICT;
   `,
 ]
 

@@ -5,6 +5,7 @@
 // Instants are DOUBLE PRECISION, JavaScript's numbers. Keys are held unique by hash indexes: a B-tree
 // refuses texts of more than 2.7 kB, and a group's key holds whatever a label does.
 
+import { postgresAuditSchema } from './audit-schema.ts'
 import { StorageError } from './storage.ts'
 
 const steps: readonly string[] = [
@@ -35,6 +36,7 @@ const steps: readonly string[] = [
     settled INTEGER NOT NULL,
     flips TEXT NOT NULL,
     flapping_since DOUBLE PRECISION,
+    reconnected_at DOUBLE PRECISION,
     EXCLUDE USING hash (key WITH =)
   );
 
@@ -109,7 +111,74 @@ const steps: readonly string[] = [
     until DOUBLE PRECISION,
     EXCLUDE USING hash (fingerprint WITH =)
   );
+
+  CREATE TABLE link (
+    episode TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    alertname TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    device_type TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    manufacturer TEXT NOT NULL,
+    since DOUBLE PRECISION NOT NULL,
+    given_at DOUBLE PRECISION NOT NULL,
+    expires_at DOUBLE PRECISION NOT NULL,
+    resolved_at DOUBLE PRECISION,
+    resolved_reason TEXT,
+    started_at DOUBLE PRECISION,
+    returned_at DOUBLE PRECISION,
+    cancelled_at DOUBLE PRECISION,
+    checked_at DOUBLE PRECISION,
+    still_wrong TEXT,
+    verified_after_ms DOUBLE PRECISION,
+    revoked_at DOUBLE PRECISION,
+    EXCLUDE USING hash (episode WITH =)
+  );
+
+  CREATE TABLE owner_key (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    digest_key TEXT NOT NULL
+  );
+
+  -- Ids and digests are short, and ON CONFLICT needs an index of this kind.
+  CREATE TABLE owner_contact (
+    id TEXT NOT NULL PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    last_written_at DOUBLE PRECISION NOT NULL,
+    unsubscribed_at DOUBLE PRECISION
+  );
+
+  CREATE TABLE owner_letter (
+    id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    about TEXT NOT NULL,
+    decided_at DOUBLE PRECISION NOT NULL,
+    attempts INTEGER NOT NULL,
+    attempted_at DOUBLE PRECISION NOT NULL,
+    next_attempt_at DOUBLE PRECISION NOT NULL,
+    sent_at DOUBLE PRECISION,
+    is_refused INTEGER NOT NULL,
+    EXCLUDE USING hash (id WITH =)
+  );
+
+  CREATE TABLE owner_outage (
+    key TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    ended_at DOUBLE PRECISION NOT NULL,
+    EXCLUDE USING hash (key WITH =)
+  );
+
+  CREATE TABLE user_migration (
+    external_id TEXT NOT NULL,
+    user_id TEXT,
+    step TEXT NOT NULL,
+    since DOUBLE PRECISION NOT NULL,
+    state TEXT NOT NULL,
+    EXCLUDE USING hash (external_id WITH =)
+  );
   `,
+  postgresAuditSchema,
 ]
 
 export const schemaName = 'fleetwarden'
@@ -157,9 +226,35 @@ export async function migrate(query: Query, name: string): Promise<void> {
   }
   const version = await schemaVersion(query, name)
   for (const step of steps.slice(version)) await query(step)
-  if (version < steps.length) await query(`UPDATE schema_version SET version = ${steps.length}`)
+  if (version < steps.length) {
+    await query(withoutStatistics)
+    await query(`UPDATE schema_version SET version = ${steps.length}`)
+  }
   await query('COMMIT')
 }
+
+// ANALYZE keeps some of the values that it saw, where no VACUUM of ours reaches (storage.ts, removeTraces).
+// A session plans without them (postgres-session.ts).
+const withoutStatistics = `
+  DO $$
+  DECLARE col RECORD;
+  BEGIN
+    FOR col IN
+      SELECT rel.oid::regclass AS of, relkind, attname, attnum
+      FROM pg_class AS rel
+      JOIN pg_attribute ON attrelid = rel.oid
+      LEFT JOIN pg_index ON indexrelid = rel.oid
+      WHERE relnamespace = '${schemaName}'::regnamespace AND attnum > 0 AND NOT attisdropped
+        AND attstattarget IS DISTINCT FROM 0 AND (relkind = 'r' OR indkey[attnum - 1] = 0)
+    LOOP
+      IF col.relkind = 'r' THEN
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', col.of, col.attname);
+      ELSE
+        EXECUTE format('ALTER INDEX %s ALTER COLUMN %s SET STATISTICS 0', col.of, col.attnum);
+      END IF;
+    END LOOP;
+  END $$;
+`
 
 async function schemaVersion(query: Query, name: string): Promise<number> {
   const [row] = await query('SELECT version FROM schema_version')

@@ -34,6 +34,8 @@ export interface Session {
    * an answer of the server, or the loss of the connection; with NoAnswerError when that is silent.
    */
   query(sql: string, values?: readonly unknown[]): Promise<readonly Row[]>
+  /** As query, outside of a transaction, for what takes longer the more there is: an hour at most. */
+  queryPatiently(sql: string): Promise<readonly Row[]>
   /** Counts the processes that have had this database. */
   readonly term: number
   /** True once no query can succeed any more. */
@@ -44,6 +46,7 @@ export interface Session {
 const longestConnectMs = 10_000
 // The server gives up a statement first: it says why, and the session stays.
 const graceMs = 2_000
+const longestStatementMs = 3_600_000
 const lockRetryMs = 100
 
 /** `host:port/database`, without user and password. */
@@ -88,7 +91,6 @@ async function connect({ config, owner, timeoutMs }: SessionOptions): Promise<Om
     ssl: await tlsOptions(config),
     application_name: owner,
     connectionTimeoutMillis: Math.min(longestConnectMs, timeoutMs),
-    query_timeout: timeoutMs + graceMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   })
@@ -110,21 +112,31 @@ async function connect({ config, owner, timeoutMs }: SessionOptions): Promise<Om
     void end()
     throw error
   }
+  async function query(sql: string, values?: readonly unknown[], longestMs = timeoutMs) {
+    try {
+      const given = values === undefined ? {} : { values: [...values] }
+      const patience = { query_timeout: longestMs + graceMs }
+      const result: unknown = await client.query({ text: sql, rowMode: 'array', ...given, ...patience })
+      const last: unknown = Array.isArray(result) ? result.at(-1) : result
+      return rowsOf(last)
+    } catch (error) {
+      if (isAnswer(error)) throw error
+      const wasSilent = !lost && !(error instanceof pg.DatabaseError)
+      // An answer that still came would be taken for one to the next query.
+      void end()
+      if (!wasSilent) throw error
+      throw new NoAnswerError(`no answer within ${longestMs + graceMs} ms`, { cause: error })
+    }
+  }
   return {
     isLost: () => lost,
-    async query(sql, values) {
+    query: (sql, values) => query(sql, values),
+    async queryPatiently(sql) {
+      await query(`SET statement_timeout = ${longestStatementMs}`)
       try {
-        const given = values === undefined ? {} : { values: [...values] }
-        const result: unknown = await client.query({ text: sql, rowMode: 'array', ...given })
-        const last: unknown = Array.isArray(result) ? result.at(-1) : result
-        return rowsOf(last)
-      } catch (error) {
-        if (isAnswer(error)) throw error
-        const wasSilent = !lost && !(error instanceof pg.DatabaseError)
-        // An answer that still came would be taken for one to the next query.
-        void end()
-        if (!wasSilent) throw error
-        throw new NoAnswerError(`no answer within ${timeoutMs + graceMs} ms`, { cause: error })
+        return await query(sql, undefined, longestStatementMs)
+      } finally {
+        if (!lost) await query(`SET statement_timeout = ${timeoutMs}`)
       }
     },
     close: end,

@@ -12,8 +12,9 @@ import type { Logger } from '../logger.ts'
 import { createCallQueue } from './call-queue.ts'
 import type { Database, WritableTables } from './database.ts'
 import { isAnswer, NoAnswerError, postgresError } from './postgres-error.ts'
+import { schemaName } from './postgres-migrations.ts'
 import { nameOf, newOwner, openSession, type Session } from './postgres-session.ts'
-import type { Cell, Row, Table } from './rows.ts'
+import { type Cell, type Row, type Table, text } from './rows.ts'
 import { type Storage, StorageError } from './storage.ts'
 import { createTableStorage } from './table-storage.ts'
 
@@ -165,6 +166,13 @@ export async function openPostgresTables(options: PostgresTablesOptions): Promis
     }
   }
 
+  async function removeTraces(): Promise<void> {
+    const { at, rows } = await begun(
+      `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = '${schemaName}'::regnamespace`,
+    )
+    for (const row of rows) await at.queryPatiently(rewriting(text(row, 0)))
+  }
+
   function call<T>(what: string, work: () => Promise<T>): Promise<T> {
     return serially(async () => {
       if (isClosed) throw new StorageError('closed', `cannot ${what}: the database is closed`)
@@ -186,6 +194,7 @@ export async function openPostgresTables(options: PostgresTablesOptions): Promis
     lost: losing.signal,
     read: (what, work) => call(what, () => reading(work)),
     write: (what, work) => call(what, () => writing(work)),
+    removeTraces: () => call('remove what is left of what was deleted', removeTraces),
     close: () =>
       serially(async () => {
         if (isClosed) return
@@ -193,6 +202,14 @@ export async function openPostgresTables(options: PostgresTablesOptions): Promis
         await session?.close()
       }),
   }
+}
+
+/**
+ * Has a table, its indexes and its long texts written into new files, without the places where rows once were, in
+ * one transaction. VACUUM FULL would keep what transactions of others may still want to see.
+ */
+function rewriting(table: string): string {
+  return `ALTER TABLE ${table} SET UNLOGGED; ALTER TABLE ${table} SET LOGGED`
 }
 
 /** Never rejects: a session on which this fails is lost, and its transaction with it. */
@@ -221,6 +238,11 @@ function createTables(session: Session): WritableTables {
     select: (sql, ...values) => select(sql, values),
     async run(sql, ...values) {
       await select(sql, values)
+    },
+    async withoutTriggers({ name }, work) {
+      await session.query(`ALTER TABLE ${name} DISABLE TRIGGER USER`)
+      await work()
+      await session.query(`ALTER TABLE ${name} ENABLE TRIGGER USER`)
     },
     async upsert(table, rows) {
       const { name, columns } = table

@@ -15,6 +15,10 @@ export interface Table<Column extends string = string> {
   readonly columns: readonly Column[]
   /** The columns that tell one row from all others. */
   readonly keys: readonly Column[]
+  /** In SQL, which rows were put there by somebody, where a new database is not empty; all, unless told. */
+  readonly isUsed?: string
+  /** Triggers refuse rows that do not come the way they should. */
+  readonly isGuarded?: boolean
 }
 
 /** The index of each column in a row that has them in this order. */

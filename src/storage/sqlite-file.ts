@@ -100,6 +100,8 @@ function connect(path: string): DatabaseSync {
     // Before the first write; a file that is not new stays as it is. Alerts of about a kilobyte fill
     // pages of 8 KiB better than those of 4, and a start reads them all, twice.
     db.exec('PRAGMA page_size = 8192')
+    // What was deleted is written over with zeros, also in the pages that VACUUM makes (storage.ts, removeTraces).
+    db.exec('PRAGMA secure_delete = ON')
     markOwner(db)
     db.exec('PRAGMA journal_mode = WAL')
     // After journal_mode, which resets it. FULL: what was committed survives a power cut.

@@ -12,7 +12,7 @@ import { type Clock, systemClock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { createCallQueue } from './call-queue.ts'
 import type { Database, WritableTables } from './database.ts'
-import { number } from './rows.ts'
+import { number, text } from './rows.ts'
 import { openFile, storageError } from './sqlite-file.ts'
 import { createStatements } from './sqlite-rows.ts'
 import { type Storage, StorageError } from './storage.ts'
@@ -56,6 +56,9 @@ export async function openSqliteTables(options: SqliteFileOptions): Promise<Data
   if (options.maximumBytes !== undefined) limitSize(db, options.maximumBytes)
   const serially = createCallQueue()
   const tables = createTables(db)
+  const size = db.prepare(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()',
+  )
 
   /** Runs `work` when its turn has come; whatever fails comes out as a StorageError. */
   function call<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -76,6 +79,15 @@ export async function openSqliteTables(options: SqliteFileOptions): Promise<Data
     // Nobody else has the file, and no call runs beside another: what is read is one state.
     read: (what, work) => call(what, () => work(tables)),
     write: (what, work) => call(what, () => transaction(db, () => work(tables))),
+    removeTraces: () => call('remove what is left of what was deleted', async () => removeTraces(db)),
+    sizeBytes() {
+      try {
+        return Number(size.get()?.['bytes'])
+      } catch {
+        // Closed, or a disk that fails: saves tell of that, and a scrape must not fail with it.
+        return null
+      }
+    },
     close: () =>
       serially(async () => {
         if (db.isOpen) db.close()
@@ -101,6 +113,14 @@ function createTables(db: DatabaseSync): WritableTables {
     upsert: (table, rows) => inSlices(rows, statements.upsert(table)),
     remove: (table, keys) => inSlices(keys, statements.remove(table)),
     run: async (sql, ...values) => statements.run(sql)(values),
+    async withoutTriggers({ name }, work) {
+      const triggers = statements.select(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
+      )([name])
+      for (const trigger of triggers) db.exec(`DROP TRIGGER ${text(trigger, 0)}`)
+      await work()
+      for (const trigger of triggers) db.exec(text(trigger, 1))
+    },
   }
 }
 
@@ -129,4 +149,16 @@ async function inSlices<T>(items: Iterable<T>, work: (item: T) => void): Promise
 function limitSize(db: DatabaseSync, maximumBytes: number): void {
   const pageBytes = Number(db.prepare('PRAGMA page_size').get()?.['page_size'])
   db.exec(`PRAGMA max_page_count = ${Math.floor(maximumBytes / pageBytes)}`)
+}
+
+/**
+ * Writes the file anew, without the places where rows once were, and empties the log. Everything stands still
+ * meanwhile, and the whole database is in memory for a moment: in a container there may be no other
+ * place for it that can be written to.
+ */
+function removeTraces(db: DatabaseSync): void {
+  db.exec('PRAGMA temp_store = MEMORY')
+  db.exec('VACUUM')
+  const { busy } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() ?? {}
+  if (busy !== 0) throw new StorageError('locked', 'the log of the database could not be emptied')
 }

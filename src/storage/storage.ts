@@ -1,18 +1,30 @@
 // What every database behind Fleetwarden offers, and how it fails. The interfaces belong to those
-// who use them (alerts/, notify/); this folder implements them and is the only one that names a
+// who use them (alerts/, notify/, links/); this folder implements them and is the only one that names a
 // database. The contract is tested by test/storage/contract.ts, the same for each database.
 
 import type { SilenceStore } from '../alerts/silence.ts'
 import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
+import type { AuditStore } from '../backoffice/audit-store.ts'
+import type { MigrationStore } from '../backoffice/migration-store.ts'
+import type { LinkStore } from '../links/link-store.ts'
 import type { NotifyStore } from '../notify/store.ts'
+import type { OwnerStore } from '../owners/owner-store.ts'
 
 /**
  * An open database. Every call is one transaction: all of it or nothing is kept, also when the
  * process is killed half-way. Calls run one after the other in the order in which they were made. They
  * reject with a StorageError; after that the next call may well succeed.
  */
-export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStore {
+export interface Storage
+  extends AlertStore,
+    AuditStore,
+    LinkStore,
+    MigrationStore,
+    NotifyStore,
+    OwnerStore,
+    SilenceStore,
+    WalkStore {
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
   /**
@@ -20,6 +32,14 @@ export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStor
    * remembers is out of date then: calls reject, and it has to end.
    */
   readonly lost: AbortSignal
+  /**
+   * What was deleted leaves bytes behind, in pages that are not full and in the log: afterwards there are
+   * none in the files of the tables. What a server keeps beside them is out of reach. For when a person is
+   * to be forgotten; it takes as long as writing the whole database.
+   */
+  removeTraces(): Promise<void>
+  /** How many bytes it takes, where that costs nothing to ask; null when it cannot be told. Never throws. */
+  readonly sizeBytes?: () => number | null
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }

@@ -1,10 +1,15 @@
-// What Storage offers, as work on tables: the same for every database. tables.ts and silence-tables.ts
-// know which column holds what; a database's own file knows how rows get there.
+// What Storage offers, as work on tables: the same for every database. The files of the tables know which
+// column holds what, some of them also the calls that need no other table; a database's own file knows
+// how rows get there.
 
 import type { StoredSilence } from '../alerts/silence.ts'
 import type { Logger } from '../logger.ts'
-import type { Database, ReadableTables } from './database.ts'
-import type { Row, Table } from './rows.ts'
+import { auditHeadTable, auditRecordTable, createAuditStore } from './audit-tables.ts'
+import type { Database } from './database.ts'
+import { createLinkStore, linkTable } from './link-table.ts'
+import { loadAll, readOrSkip } from './loading.ts'
+import { contactTable, createOwnerStore, letterTable, outageTable, ownerKeyTable } from './owner-tables.ts'
+import type { Table } from './rows.ts'
 import {
   acknowledgementTable,
   acknowledgementValues,
@@ -33,6 +38,7 @@ import {
   walkTable,
   walkValues,
 } from './tables.ts'
+import { createMigrationStore, userMigrationTable } from './user-migration-table.ts'
 
 /** Every table there is: what a copy of the whole state has to hold. */
 export const allTables: readonly Table[] = [
@@ -43,6 +49,14 @@ export const allTables: readonly Table[] = [
   walkTable,
   silenceTable,
   acknowledgementTable,
+  linkTable,
+  ownerKeyTable,
+  contactTable,
+  letterTable,
+  outageTable,
+  userMigrationTable,
+  auditRecordTable,
+  auditHeadTable,
 ]
 
 // A later tick may have replaced a message while it was being sent: that one stays as it is.
@@ -55,8 +69,14 @@ const removeMessage = `DELETE FROM outbox WHERE ${isStillTheSame}`
 export function createTableStorage(database: Database, { logger }: { readonly logger?: Logger }): Storage {
   const { read, write } = database
   return {
+    ...createAuditStore(database),
+    ...createLinkStore(database, logger),
+    ...createMigrationStore(database, logger),
+    ...createOwnerStore(database),
     recovered: database.recovered,
     lost: database.lost,
+    removeTraces: () => database.removeTraces(),
+    ...(database.sizeBytes === undefined ? {} : { sizeBytes: database.sizeBytes }),
 
     loadAlerts: () =>
       read('load alerts', (tables) => {
@@ -171,31 +191,5 @@ export function createTableStorage(database: Database, { logger }: { readonly lo
     saveWalkState: (state) => write('save a walk', (tables) => tables.upsert(walkTable, [walkValues(state)])),
 
     close: () => database.close(),
-  }
-}
-
-/** What the rows of a table stand for; those read as null are left out. */
-async function loadAll<T>(
-  tables: ReadableTables,
-  table: Table,
-  readRow: (row: Row) => T | null,
-): Promise<T[]> {
-  const loaded: T[] = []
-  await tables.slices(table, (rows) => {
-    for (const row of rows) {
-      const value = readRow(row)
-      if (value !== null) loaded.push(value)
-    }
-  })
-  return loaded
-}
-
-/** One row that can't be read must not keep the service from starting: it is left out, loudly. */
-function readOrSkip<T>(row: Row, read: (row: Row) => T, complain: (error: unknown) => void): T | null {
-  try {
-    return read(row)
-  } catch (error) {
-    complain(error)
-    return null
   }
 }

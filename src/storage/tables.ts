@@ -48,6 +48,7 @@ const alertColumns = [
   'settled',
   'flips',
   'flapping_since',
+  'reconnected_at',
 ] as const
 
 export const alertTable: Table = { name: 'alert', columns: alertColumns, keys: ['key'] }
@@ -81,6 +82,7 @@ export function alertValues(alert: Alert): Cell[] {
     alert.settled ? 1 : 0,
     JSON.stringify(alert.flips),
     alert.flappingSince,
+    alert.reconnectedAt,
   ]
 }
 
@@ -120,6 +122,7 @@ function readAlert(
     keepFiringSince: numberOrNull(row, alertAt.keep_firing_since),
     resolvedAt: numberOrNull(row, alertAt.resolved_at),
     resolvedReason: textOrNull(row, alertAt.resolved_reason) as Alert['resolvedReason'],
+    reconnectedAt: numberOrNull(row, alertAt.reconnected_at),
     noData: noData === null ? null : json<NonNullable<Alert['noData']>>(row, alertAt.no_data),
     deletedSeen: number(row, alertAt.deleted_seen),
     evaluatedAt: number(row, alertAt.evaluated_at),

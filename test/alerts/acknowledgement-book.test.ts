@@ -182,3 +182,24 @@ describe('an acknowledgement', () => {
     expect(await book.tend((print) => now.get(print), start + hour)).toEqual([])
   })
 })
+
+describe('a person who is forgotten', () => {
+  it('takes acknowledgements along or only words of them, as is judged, and others stay', async () => {
+    const { book, store } = await open()
+    for (const print of ['f1', 'f2', 'f3']) {
+      await book.acknowledge(alertFixture({ fingerprint: print, episode: 'e1' }), byAnn)
+    }
+    const words = { by: 'ann', comment: '(erased)' }
+    const judge = ({ fingerprint, comment }: Acknowledgement) => {
+      if (fingerprint === 'f1') return 'remove'
+      return fingerprint === 'f2' && comment !== words.comment ? { words } : 'keep'
+    }
+    expect(await book.forget(judge)).toBe(2)
+    expect([...store.rows.values()].map(({ fingerprint, comment }) => [fingerprint, comment])).toEqual([
+      ['f2', '(erased)'],
+      ['f3', 'calling them'],
+    ])
+    expect(book.of(alert, start)).toBeNull()
+    expect(await book.forget(judge)).toBe(0)
+  })
+})

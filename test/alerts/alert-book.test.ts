@@ -231,3 +231,92 @@ describe('the alert book', () => {
     expect(after.get(stored?.key ?? '')?.activeAt).toBe(501)
   })
 })
+
+describe('alerts that are forgotten', () => {
+  it('are gone from memory and store, to subscribers without an end, and others stay', async () => {
+    const store = memoryStore()
+    const book = await openAlertBook(store, { downMs: 0 })
+    observe(book, true, { at: 1 })
+    observe(book, true, { at: 1, id: 'd2' })
+    await book.commit()
+    const [first, second] = [...book.all()]
+    book.forget([first!.key, 'no such key'])
+    expect(await committed(book)).toEqual([{ before: first, after: undefined }])
+    expect([...store.rows.values()]).toEqual([second])
+    expect([...book.userIds()]).toEqual(['user of d2'])
+    expect(book.byFingerprint(first!.fingerprint)).toBeUndefined()
+  })
+
+  it('are gone also when they were evaluated and not saved yet, or are being saved', async () => {
+    const store = memoryStore()
+    const book = await openAlertBook(store, { downMs: 0 })
+    observe(book, true, { at: 1 })
+    const gate = Promise.withResolvers<void>()
+    store.gate = gate.promise
+    const saving = book.commit()
+    await settled()
+    observe(book, true, { at: 2, id: 'd2' })
+    const keys = ['d1', 'd2'].map((id) => `test/Test\ndevice/user of ${id}/inverter/${id}`)
+    book.forget(keys)
+    gate.resolve()
+    await saving
+    await book.commit()
+    expect(store.rows.size).toBe(0)
+    expect(book.size()).toBe(0)
+  })
+
+  it('leave no flips behind', async () => {
+    const store = memoryStore()
+    const book = await openAlertBook(store, {
+      downMs: 0,
+      flapping: { windowMs: 60 * minute, high: 6, low: 3 },
+    })
+    observe(book, true, { at: 1 })
+    observe(book, false, { at: 2 })
+    const [{ key }] = [...(await committed(book))].map(({ after }) => after!) as [Alert]
+    book.settle([key])
+    await book.commit()
+    book.prune(20 * minute)
+    await book.commit()
+    expect([...book.rememberedKeys()]).toEqual([key])
+    book.forget([key])
+    expect(await committed(book)).toEqual([])
+    expect(book.rememberedCount()).toBe(0)
+    expect(store.rows.size).toBe(0)
+  })
+
+  it('are still there when that could not be saved', async () => {
+    const store = memoryStore()
+    const book = await openAlertBook(store, { downMs: 0 })
+    observe(book, true, { at: 1 })
+    await book.commit()
+    const [alert] = [...book.all()]
+    store.failing = true
+    book.forget([alert!.key])
+    await expect(book.commit()).rejects.toThrow('disk full')
+    expect([...book.all()]).toEqual([alert])
+  })
+})
+
+describe('a resolved alert', () => {
+  it('is kept as long as it is to be, and never less than 15 minutes', async () => {
+    let retentionMs = 60 * minute
+    const store = memoryStore()
+    const book = await openAlertBook(store, { downMs: 0, retentionMs: () => retentionMs })
+    observe(book, true, { at: -1 })
+    observe(book, false, { at: 0 })
+    await book.commit()
+    book.settle([...book.all()].map(({ key }) => key))
+    await book.commit()
+    book.prune(59 * minute)
+    await book.commit()
+    expect(book.size()).toBe(1)
+    retentionMs = 0
+    book.prune(14 * minute)
+    await book.commit()
+    expect(book.size()).toBe(1)
+    book.prune(15 * minute)
+    await book.commit()
+    expect(book.size()).toBe(0)
+  })
+})

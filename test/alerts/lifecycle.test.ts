@@ -209,6 +209,86 @@ describe('the life of an alert', () => {
     expect(run('T', { from: -297, alert: back.alert }).states).toEqual(['firing'])
   })
 
+  describe('after somebody came back from resolving it', () => {
+    const returnedAt = startAt + 10 * minute + 20_000
+    const cameBack = (
+      alert: Alert | undefined,
+      verdict: Evaluation['verdict'],
+      clear: Evaluation['clear'] = null,
+    ) => advance(alert, { at: returnedAt + 40_000, verdict, clear, returnedAt }, timing, birth)
+
+    it('resolves at once, without `keep_firing_for`, and knows since when', () => {
+      expect(cameBack(firedUntil(10), false)).toMatchObject({
+        state: 'resolved',
+        resolvedAt: returnedAt + 40_000,
+        resolvedReason: 'condition',
+        reconnectedAt: returnedAt,
+      })
+    })
+
+    it('resolves also when it was recovering', () => {
+      const recovering = run('F', { from: 10, alert: firedUntil(10) }).alert
+      expect(recovering?.state).toBe('recovering')
+      expect(cameBack(recovering, false)).toMatchObject({ state: 'resolved', reconnectedAt: returnedAt })
+    })
+
+    it('goes on when the rule says that it still holds, cannot tell, or is not clear yet', () => {
+      for (const [verdict, clear] of [
+        [true, null],
+        ['poll_failed', null],
+        ['rule_error', null],
+        [false, false],
+        [false, 'missing_field'],
+      ] as const) {
+        expect(cameBack(firedUntil(10), verdict, clear)).toMatchObject({
+          state: 'firing',
+          reconnectedAt: null,
+        })
+      }
+    })
+
+    it('is not shortened by a reading from before the return', () => {
+      const before = { at: returnedAt - 1, verdict: false, clear: null, returnedAt } as const
+      expect(advance(firedUntil(10), before, timing, birth)).toMatchObject({ state: 'recovering' })
+    })
+
+    it('is not verified by the absence of data', () => {
+      const ok = { ...timing, noData: 'ok' } as const
+      const unread = { at: returnedAt + 1, verdict: 'poll_failed', clear: null, returnedAt } as const
+      expect(advance(firedUntil(10), unread, ok, birth)).toMatchObject({ state: 'recovering' })
+    })
+
+    it('stays silent when it was only pending', () => {
+      expect(cameBack(run('TT').alert, false)).toBeUndefined()
+    })
+
+    it('says nothing of it in the next episode, nor when it ends for another reason', () => {
+      const resolved = cameBack(firedUntil(10), false) as Alert
+      expect(run('TTTTTT', { from: 20, alert: resolved }).alert).toMatchObject({
+        state: 'firing',
+        reconnectedAt: null,
+      })
+      expect(end(firedUntil(10), returnedAt, 'manual')).toMatchObject({ reconnectedAt: null })
+    })
+
+    it('is held while it flaps', () => {
+      const flapping = { windowMs: 60 * minute, high: 2, low: 1 }
+      const held = { ...firedUntil(10), flappingSince: startAt, flips: [startAt, startAt + minute] }
+      const evaluation = { at: returnedAt + 40_000, verdict: false, clear: null, returnedAt } as const
+      expect(advance(held, evaluation, timing, birth, flapping)).toMatchObject({
+        state: 'recovering',
+        reconnectedAt: null,
+      })
+      // The end that marks it is not told either.
+      const once = { ...firedUntil(10), flips: [startAt + 5 * minute] }
+      expect(advance(once, evaluation, timing, birth, flapping)).toMatchObject({
+        state: 'recovering',
+        reconnectedAt: null,
+        flappingSince: evaluation.at,
+      })
+    })
+  })
+
   it('ends as told when its rule is removed, and silently while pending', () => {
     expect(end(firedUntil(10), startAt + 10 * minute, 'rule_removed')).toMatchObject({
       state: 'resolved',

@@ -859,3 +859,40 @@ describe('any run of changes, time and restarts', () => {
     )
   })
 })
+
+describe('a person who is forgotten', () => {
+  it('takes silences along or only words of them, as is judged, and others stay', async () => {
+    const { book, store, reopen } = await open()
+    await book.set(asked({ on: 'user_id="u"' }))
+    await book.set(asked({ comment: 'Ann asked for it' }))
+    await book.set(asked({ on: 'user_id="v"' }))
+    const changes: SilenceChange[] = []
+    book.subscribe((some) => changes.push(...some))
+    const judge = ({ matchers, comment }: StoredSilence) => {
+      if (matchers.some(({ value }) => value === 'u')) return 'remove'
+      if (!comment.includes('Ann')) return 'keep'
+      return { words: { createdBy: 'ann', comment: '(erased)', annotations: {} } } as const
+    }
+    expect(await book.forget(judge)).toBe(2)
+    expect(book.silencedBy({ user_id: 'u' }, start)).toEqual([])
+    expect(book.silencedBy({ user_id: 'v' }, start)).toEqual(['id-3'])
+    expect([...store.rows.values()].map(({ id, comment }) => [id, comment])).toEqual([
+      ['id-2', '(erased)'],
+      ['id-3', 'on it'],
+    ])
+    expect(changes.map(({ after }) => after?.comment)).toEqual(['(erased)', undefined])
+    expect((await reopen()).size()).toBe(2)
+    expect(await book.forget(judge)).toBe(0)
+  })
+
+  it('takes a silence along that can no longer be read', async () => {
+    const { book, store, reopen } = await open()
+    await book.set(asked({ on: 'user_id="u"' }))
+    const [stored] = store.rows.values()
+    store.rows.set('id-1', { ...stored!, matchers: [{ name: 'user_id', operator: '=~', value: 'u(' }] })
+    const again = await reopen()
+    expect(again.size()).toBe(0)
+    expect(await again.forget(() => 'remove')).toBe(1)
+    expect(store.rows.size).toBe(0)
+  })
+})

@@ -128,6 +128,18 @@ describe('fleetwarden alerts', () => {
     })
   })
 
+  it('ends the links of one', async () => {
+    server.alerting.links.add('f1')
+    expect(await run('revoke-link', 'f1')).toMatchObject({
+      exitCode: 0,
+      out: 'f1: its links lead nowhere any more',
+    })
+    expect(await run('revoke-link', 'f1')).toMatchObject({
+      exitCode: 1,
+      error: 'fleetwarden: the service answers 404: no link was given for this alert, or it has ended',
+    })
+  })
+
   it.each([
     [['x{'], 'fleetwarden: "x{": expected =, !=, =~ or !~, found "{"'],
     [['a=~"("'], /RE2/],

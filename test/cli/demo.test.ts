@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { demo } from '../../src/cli/demo.ts'
 import { systemClock } from '../../src/clock.ts'
 
-it('brings whoever follows the link of a message back to the inbox, where it resolves', async () => {
+it('leads from a message to the partner and back, where it is verified and goes on to the inbox', async () => {
   const stop = new AbortController()
   const lines: string[] = []
   const print = (line: string) => void lines.push(line)
@@ -24,13 +24,22 @@ it('brings whoever follows the link of a message back to the inbox, where it res
   try {
     const inbox = await until(() => /Inbox +(http\S+)/.exec(lines.join('\n'))?.[1])
     const page = async () => (await fetch(inbox)).text()
-    // A link of the API's old shape takes no address to come back to.
-    const link = await until(
-      async () => /<a href="([^"]*\/session\/[^"]*success_url=[^"]*)"[^>]*>Resolve</.exec(await page())?.[1],
+    const link = await until(async () => {
+      const links = [...(await page()).matchAll(/<a href="([^"]*\/r\/[^"]*)"[^>]*>Resolve</g)]
+      for (const [, link = ''] of links) {
+        const partnerUrl = await press(link)
+        // A link of the API's old shape takes no address to come back to.
+        if (!partnerUrl?.includes('success_url=')) continue
+        const answer = await fetch(partnerUrl, { method: 'POST' })
+        // Unless the device has healed by itself meanwhile: then the partner says so.
+        if (answer.url === `${link}/back` && answer.status === 200) return link
+      }
+      return undefined
+    })
+    // The page says when it is done, and leads on to where the messages are.
+    await until(async () =>
+      (await (await fetch(link)).text()).includes(`href="${inbox}"`) ? true : undefined,
     )
-    const answer = await fetch(link.replaceAll('&amp;', '&'), { method: 'POST' })
-    expect(answer.url).toBe(inbox)
-    expect(await answer.text()).toContain('<title>Inbox')
     await until(async () => (/Resolved: /.test(await page()) ? true : undefined))
   } finally {
     stop.abort()
@@ -39,6 +48,14 @@ it('brings whoever follows the link of a message back to the inbox, where it res
   // What the screen tells a newcomer to click is what messages call it.
   expect(lines.join('\n')).toContain('Click "Resolve"')
 })
+
+/** Where the button of our page leads; nowhere when the device is well by now. */
+async function press(link: string): Promise<string | null> {
+  expect((await fetch(link)).status).toBe(200)
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  const pressed = await fetch(link, { method: 'POST', headers: form, body: '', redirect: 'manual' })
+  return pressed.headers.get('location')
+}
 
 async function until<T>(find: () => T | undefined | Promise<T | undefined>): Promise<T> {
   for (let attempt = 0; attempt < 400; attempt++) {

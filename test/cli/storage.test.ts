@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { openAuditTrail, serviceActor, verifyTrail } from '../../src/backoffice/audit-trail.ts'
 import { systemClock } from '../../src/clock.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
@@ -64,6 +65,15 @@ async function contentOf(storage: Storage) {
     silences: sorted(await storage.loadSilences()),
     acknowledgements: sorted(await storage.loadAcknowledgements()),
     walk: await storage.loadWalkState(),
+    links: sorted(await storage.loadLinks()),
+    ownerKey: await storage.ownerKey('another'),
+    contact: await storage.contactByDigest('d1'),
+    letters: sorted(await storage.loadLetters()),
+    outages: sorted(await storage.loadEndedOutages()),
+    migrations: sorted(await storage.loadMigrations()),
+    trail: await storage.loadAuditRecords(0, 100),
+    head: await storage.loadAuditHead(),
+    verdict: await verifyTrail(storage),
   }
 }
 
@@ -83,12 +93,53 @@ describe('storage copy', () => {
       '         1  walk_state',
       '         2  silence',
       '         2  acknowledgement',
-      '      1214  rows were copied, read back and found the same.',
+      '         2  link',
+      '         1  owner_key',
+      '         1  owner_contact',
+      '         1  owner_letter',
+      '         1  owner_outage',
+      '         1  user_migration',
+      '         6  audit_record',
+      '         1  audit_head',
+      '      1228  rows were copied, read back and found the same.',
     ])
+    expect(before.verdict).toMatchObject({ findings: [], firstSeq: 3, records: 6, erased: 1 })
     expect(await inPostgres(contentOf)).toEqual(before)
     const back = join(folder, 'back', 'fleet.db')
     expect(await copy('--from', url, '--to', `sqlite:${back}`)).toMatchObject({ exitCode: 0, out: there.out })
     expect(await inSqlite(contentOf, back)).toEqual(before)
+  })
+
+  it('leaves an audit trail that goes on, and that refuses changes as before', async () => {
+    await inSqlite(fillStorage)
+    const back = join(folder, 'back.db')
+    expect(await copy('--from', `sqlite:${path}`, '--to', url)).toMatchObject({ exitCode: 0 })
+    expect(await copy('--from', url, '--to', `sqlite:${back}`)).toMatchObject({ exitCode: 0 })
+    async function goOn(storage: Storage): Promise<void> {
+      const events = { onRecord: () => undefined, onFailure: () => undefined }
+      const trail = await openAuditTrail(storage, { clock: { now: () => 3_000 }, events })
+      await trail.record({ actor: serviceActor(), action: 'a.b', result: 'ok', target: {}, detail: {} })
+      await trail.prune(0)
+      expect(await trail.verify()).toMatchObject({ findings: [], firstSeq: 9, records: 2 })
+    }
+    await inPostgres(goOn)
+    await inSqlite(goOn, back)
+    const tamper = 'DELETE FROM audit_record WHERE seq = 10'
+    const refusal = 'an audit record is kept until it is pruned'
+    await expect(administer(url, `SET search_path = fleetwarden; ${tamper}`)).rejects.toThrow(refusal)
+    const db = new DatabaseSync(back)
+    expect(() => db.exec(tamper)).toThrow(refusal)
+    db.close()
+  })
+
+  it('takes an audit trail that is not whole as it is, for others to find that out', async () => {
+    await inSqlite(fillStorage)
+    const db = new DatabaseSync(path)
+    db.exec("DROP TRIGGER audit_record_stays; UPDATE audit_record SET action = 'x' WHERE seq = 5")
+    db.close()
+    expect(await copy('--from', `sqlite:${path}`, '--to', url)).toMatchObject({ exitCode: 0 })
+    const { findings } = await inPostgres((storage) => verifyTrail(storage))
+    expect(findings).toMatchObject([{ seq: 5, message: expect.stringContaining('record 5 was changed') }])
   })
 
   it('knows every table that there is', async () => {

@@ -1,16 +1,18 @@
-import { request } from 'node:http'
 import { Hono } from 'hono'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { isLoopbackAddress, isLoopbackName, localOnly } from '../../src/http/access.ts'
+import type { RefusalReason } from '../../src/actor.ts'
+import { createAccess } from '../../src/http/access.ts'
+import { isLoopbackAddress, isLoopbackName } from '../../src/http/address.ts'
 import { createManualClock } from '../manual-clock.ts'
 import { type ApiServer, startApiServer } from './api-server.ts'
+import { ask as askServer } from './ask.ts'
 
 const foreign = 'pages of other sites may change nothing here'
 const otherName = 'the API answers only under the name localhost, 127.0.0.1 or [::1]'
 const otherMachine =
-  'the API answers only to the machine that it runs on: there is no login yet, and alerts hold ids of customers'
+  'the API answers only to the machine that it runs on, unless http.access says who else may use it'
 
-describe('access to the API', () => {
+describe('access to the API of which nothing is configured', () => {
   let server: ApiServer
   let port: string
 
@@ -20,23 +22,12 @@ describe('access to the API', () => {
   })
   afterEach(() => server.close())
 
-  /** fetch lets nobody set the headers that matter here. */
-  function ask(
+  async function ask(
     path: string,
     { method = 'GET', ...headers }: Record<string, string> & { method?: string } = {},
   ): Promise<{ status: number | undefined; body: string }> {
-    return new Promise((resolve, reject) => {
-      const asking = request(server.url + path, { method, headers }, (response) => {
-        let body = ''
-        response.setEncoding('utf8')
-        response.on('data', (text: string) => {
-          body += text
-        })
-        response.on('end', () => resolve({ status: response.statusCode, body }))
-      })
-      asking.on('error', reject)
-      asking.end()
-    })
+    const { status, body } = await askServer(server.url, path, { method, headers })
+    return { status, body }
   }
 
   it.each(['localhost', 'LOCALHOST', '127.0.0.1', '127.1.2.3', '[::1]'])(
@@ -116,14 +107,21 @@ describe('access to the API', () => {
   it.each(['192.0.2.7', '10.0.0.1', '::ffff:192.0.2.7', 'fe80::1', undefined])(
     'is refused to %s, whatever name it uses',
     async (remoteAddress) => {
+      const refused: RefusalReason[] = []
+      const events = { onRefused: ({ reason }: { reason: RefusalReason }) => void refused.push(reason) }
+      const access = createAccess({
+        ...{ config: null, publicUrl: null, host: '127.0.0.1', clock: createManualClock() },
+        events: { ...events, onDenied: () => undefined },
+      })
       const app = new Hono<{ Bindings: never }>()
-      app.use(localOnly())
-      app.get('/', (context) => context.text('read'))
-      app.onError((error, context) => context.text(error.message, 403))
-      const response = await app.request('/', { headers: { Host: 'localhost' } }, {
-        incoming: { socket: { remoteAddress } },
+      app.use(access.guard)
+      app.get('/api/v1/alerts', (context) => context.text('read'))
+      const incoming = { url: '/api/v1/alerts', socket: { remoteAddress }, headersDistinct: {} }
+      const response = await app.request('/api/v1/alerts', { headers: { Host: 'localhost' } }, {
+        incoming,
       } as never)
-      expect([response.status, await response.text()]).toEqual([403, otherMachine])
+      expect([response.status, await response.json()]).toEqual([403, { error: otherMachine }])
+      expect(refused).toEqual(['not_local'])
     },
   )
 

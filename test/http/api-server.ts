@@ -1,9 +1,11 @@
 // The API over a real socket, before alerts in memory.
 
 import type { Clock } from '../../src/clock.ts'
+import type { AccessConfig } from '../../src/config.ts'
+import { type Access, type AccessEvents, createAccess } from '../../src/http/access.ts'
 import { apiV1, reloadRoute } from '../../src/http/api-v1.ts'
 import { apiV2 } from '../../src/http/api-v2.ts'
-import { type HttpServer, startHttpServer } from '../../src/http/server.ts'
+import { type HttpServer, type RouteModule, startHttpServer, type Timeouts } from '../../src/http/server.ts'
 import { type LogFields, silentLogger } from '../../src/logger.ts'
 import { createFakeAlerting, type FakeAlerting } from './fake-alerting.ts'
 
@@ -11,22 +13,46 @@ export interface ApiServer {
   readonly url: string
   readonly alerting: FakeAlerting
   readonly errors: LogFields[]
+  readonly access: Access
   close(): Promise<void>
 }
 
-export async function startApiServer(clock: Clock): Promise<ApiServer> {
+export interface ApiServerOptions {
+  readonly access?: AccessConfig | null
+  readonly publicUrl?: string | null
+  readonly events?: AccessEvents
+  readonly host?: string
+  readonly timeouts?: Partial<Timeouts>
+  /** Besides those of the API. */
+  readonly routes?: readonly RouteModule[]
+}
+
+export async function startApiServer(
+  clock: Clock,
+  {
+    access: config = null,
+    publicUrl = null,
+    events,
+    host = '127.0.0.1',
+    routes = [],
+    timeouts = {},
+  }: ApiServerOptions = {},
+): Promise<ApiServer> {
   const errors: LogFields[] = []
   const logger = { ...silentLogger, error: (fields: LogFields) => void errors.push(fields) }
   const alerting = createFakeAlerting({ now: clock.now })
   const options = { api: alerting, clock, logger }
+  const access = createAccess({ config, publicUrl, host, clock, ...(events === undefined ? {} : { events }) })
   const server: HttpServer = await startHttpServer({
-    host: '127.0.0.1',
+    host,
+    access,
+    timeouts,
     port: 0,
     metrics: { render: async () => ({ contentType: 'text/plain', body: '' }) },
     health: { healthy: () => true, ready: () => ({ ready: true, reasons: [] }) },
-    routes: [apiV2(options), apiV1(options), reloadRoute(options)],
+    routes: [apiV2(options), apiV1(options), reloadRoute(options), ...routes],
     clock,
     logger,
   })
-  return { url: server.url, alerting, errors, close: () => server.close() }
+  return { url: server.url, access, alerting, errors, close: () => server.close() }
 }

@@ -44,6 +44,7 @@ describe('our own API', () => {
         status: { state: 'active', silencedBy: [], inhibitedBy: [], mutedBy: [] },
         noData: { since: iso(noon - hour), reason: 'poll_failed' },
         isFlapping: true,
+        externalUserId: 'K-4701',
         acknowledgement: { fingerprint, by: 'ada', comment: 'on it', at: iso(noon), until: null },
       }),
     ])

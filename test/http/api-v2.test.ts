@@ -389,7 +389,7 @@ describe("Alertmanager's API", () => {
     })
 
     it.each(['GET', 'DELETE'])('are 404 to %s when there is none', async (method) => {
-      for (const id of ['00000000-0000-4000-8000-000000000000', 'x', '..%2f..', '%ff']) {
+      for (const id of ['00000000-0000-4000-8000-000000000000', 'x', 'a%2fb', '%ff']) {
         const response = await fetch(`${server.url}/api/v2/silence/${id}`, { method })
         expect([response.status, await response.json()]).toEqual([404, 'there is no silence with this id'])
       }

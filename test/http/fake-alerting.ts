@@ -22,6 +22,8 @@ export interface FakeAlerting extends AlertingApi {
   readonly inhibited: Map<string, readonly string[]>
   readonly muted: Map<string, readonly string[]>
   readonly flapping: Set<string>
+  /** Fingerprints of alerts that have a link. */
+  readonly links: Set<string>
   add(n: number, changes?: Partial<Alert>): Alert
   problems: readonly string[]
 }
@@ -114,6 +116,7 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
     inhibited,
     muted,
     flapping,
+    links: new Set(),
     problems: [],
     add(n, changes = {}) {
       const alert = sampleAlert(n, { evaluatedAt: now(), ...changes })
@@ -162,6 +165,7 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
       return acknowledgement
     },
     withdrawAcknowledgement: async ({ fingerprint: print }) => acknowledgements.delete(print),
+    revokeLinks: async (print) => fake.links.delete(print),
     explain: async (id) => (book.has(id) ? { id, why: 'it is false' } : null),
     reload: async () => (fake.problems.length === 0 ? { ok: true } : { ok: false, problems: fake.problems }),
     startedAt: now(),

@@ -132,7 +132,7 @@ describe('the HTTP server', () => {
         [
           'warn',
           { url },
-          'The HTTP server can be reached from other machines: metrics and health are open to all of them',
+          'The HTTP server can be reached from other machines, without TLS: what is public is open to all of them',
         ],
       ])
     })

@@ -462,7 +462,8 @@ describe('a restart', () => {
       sent.push(describeMessage(notification))
       return sent.length === 1 ? new Promise(() => {}) : Promise.resolve({ kind: 'ok' })
     }
-    await begin([slack])
+    // The lane gives the message up after a while and would note that, too.
+    await begin([slack], { onStorageError: () => undefined })
     await set('A', true)
     await to('1:00')
     expect(sent).toEqual(['0:30 first notification A'])
@@ -734,6 +735,112 @@ describe('a reload', () => {
       '{}:{name="A"}',
       '{}:{name="B"}',
     ])
+  })
+})
+
+describe('an alert that is forgotten', () => {
+  const print = (name: string) => fingerprint({ alertname: 'Test', name })
+  const onDisk = async () =>
+    JSON.stringify([
+      await storage.loadAlerts(),
+      await storage.loadDedupEntries(),
+      await storage.loadGroupTimers(),
+      await storage.loadOutbox(),
+    ])
+  /** As `forget` does: the alert goes first. */
+  async function forget(name: string): Promise<number> {
+    book.forget([...book.all()].filter(({ labels }) => labels['name'] === name).map(({ key }) => key))
+    await book.commit()
+    const forgotten = {
+      fingerprints: new Set([print(name)]),
+      isNamedIn: (groupKey: string) => groupKey.includes(`="${name}"`),
+    }
+    const expected = dispatcher.countForgotten(forgotten)
+    const done = dispatcher.forget(forgotten)
+    await clock.advance(0)
+    expect(await done).toBe(expected)
+    return expected
+  }
+
+  it('is told no end, and what is left of its group goes on as before', async () => {
+    const slack = recorder('slack')
+    await begin([slack])
+    await set('A', true)
+    await set('B', true)
+    await to('1:00')
+    expect(await onDisk()).toContain(print('A'))
+    expect(await forget('A')).toBe(1)
+    expect(await onDisk()).not.toContain(print('A'))
+    await restart([slack])
+    await to('12:00')
+    await set('B', false)
+    await to('20:00')
+    expect(slack.messages).toEqual(['0:30 first notification AB', '15:30 all resolved -B'])
+    expect(await storage.loadDedupEntries()).toEqual([])
+  })
+
+  it('takes the group along that is about nobody else', async () => {
+    const slack = recorder('slack')
+    await begin([slack], { route: { ...route, groupBy: ['name'] } })
+    await set('A', true)
+    await set('B', true)
+    await to('1:00')
+    await forget('A')
+    expect(await onDisk()).not.toContain('name=\\"A\\"')
+    expect(await onDisk()).toContain('name=\\"B\\"')
+    await to('20:00')
+    expect(slack.messages.toSorted()).toEqual(['0:30 first notification A', '0:30 first notification B'])
+  })
+
+  it('leaves a group that somebody else is in as well', async () => {
+    const slack = recorder('slack')
+    await begin([slack], { route: { ...route, groupBy: ['shared'] } })
+    await set('A', true, { shared: 'A' })
+    await set('B', true, { shared: 'A' })
+    await to('1:00')
+    await forget('A')
+    await set('B', false, { shared: 'A' })
+    await to('20:00')
+    expect(slack.messages).toEqual(['0:30 first notification AB', '5:30 all resolved -B'])
+  })
+
+  it('takes nothing from the others in a message that waits: they are told at the next tick', async () => {
+    const slack = recorder('slack')
+    slack.outcome = () => ({ kind: 'retry', reason: 'down' })
+    await begin([slack])
+    await set('A', true)
+    await set('B', true)
+    await to('1:00')
+    await forget('A')
+    expect(await storage.loadOutbox()).toEqual([])
+    slack.outcome = () => ({ kind: 'ok' })
+    await to('10:00')
+    expect(slack.messages).toEqual(['5:30 first notification B'])
+  })
+
+  it('leaves nothing behind when its message arrives meanwhile', async () => {
+    const slack = recorder('slack')
+    const arrived = Promise.withResolvers<SendOutcome>()
+    slack.outcome = () => arrived.promise
+    await begin([slack], { route: { ...route, groupBy: ['name'] } })
+    await set('A', true)
+    await to('1:00')
+    await forget('A')
+    arrived.resolve({ kind: 'ok' })
+    await to('20:00')
+    expect(slack.messages).toHaveLength(1)
+    expect(await onDisk()).toBe('[[],[],[],[]]')
+  })
+
+  it('is forgotten before the dispatcher runs, too', async () => {
+    await begin([recorder('slack')], { enabled: false })
+    await set('A', true)
+    await end()
+    storage = await openSqlite({ path: join(folder, 'state.db') })
+    await storage.close()
+    await begin([recorder('slack')], { enabled: false, route: { ...route, groupBy: ['name'] } })
+    expect(await forget('A')).toBe(0)
+    expect(await onDisk()).not.toContain(print('A'))
   })
 })
 

@@ -454,6 +454,7 @@ function receiver(slack: readonly SlackTemplate[], email: readonly EmailTemplate
     webhook: [],
     pagerduty: [],
     alertmanager: [],
+    owner: [],
   }
 }
 

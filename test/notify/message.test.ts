@@ -191,6 +191,19 @@ describe('the members of a message', () => {
     expect(members.map(({ link }) => link?.validUntil?.text)).toEqual(['13:05 UTC', undefined, undefined])
   })
 
+  it('say nothing of the end of a link that works for weeks', () => {
+    const dayMs = 24 * 60 * minute
+    const links = new Map([
+      ['f1', { url: 'https://a.example/r/1', validUntil: noon + 2 * dayMs }],
+      ['f2', { url: 'https://a.example/r/2', validUntil: noon + 30 * dayMs }],
+    ])
+    const { members } = message({}, { links })
+    expect(members.slice(0, 2).map(({ link }) => link?.validUntil?.text)).toEqual([
+      '25 Nov, 12:00 UTC',
+      undefined,
+    ])
+  })
+
   it('show the customer’s id, and name and address only to receivers that say so', () => {
     const [hidden] = message().members
     expect(hidden).toMatchObject({ customer: 'K-4701', who: null })
@@ -250,7 +263,18 @@ describe('a message that something ended', () => {
       lasted: '59m',
       members: [{ notes: ['reconnected after 59m, verified by the reading of 12:00 UTC'] }],
     })
+    expect(ended({ reconnectedAt: noon - 40_000 }).members[0]?.notes).toEqual([
+      'reconnected after 59m, verified 40s after reconnection',
+    ])
+    // It was read while the person was on their way back.
+    expect(ended({ reconnectedAt: noon - 300 }).members[0]?.notes).toEqual([
+      'reconnected after 59m, verified 1s after reconnection',
+    ])
     const { labels } = sampleAlert(1)
+    const pending = { ...labels, alertname: 'DeviceActionPending' }
+    expect(ended({ labels: pending, reconnectedAt: noon - 65_000 }).members[0]?.notes).toEqual([
+      'recovered after 59m, verified 1m 5s after the customer had followed the link',
+    ])
     expect(ended({ labels: { ...labels, alertname: 'StateStale' } }).members[0]?.notes).toEqual([
       'recovered after 59m, verified by the reading of 12:00 UTC',
     ])

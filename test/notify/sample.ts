@@ -41,6 +41,7 @@ export function sampleAlert(n: number, changes: Partial<Alert> = {}): Alert {
     keepFiringSince: null,
     resolvedAt: null,
     resolvedReason: null,
+    reconnectedAt: null,
     noData: null,
     deletedSeen: 0,
     evaluatedAt: noon,

@@ -255,7 +255,8 @@ describe('pending actions', () => {
 
 describe('a decoded user', () => {
   it('has every declared field, in the declared order', () => {
-    const names = ['id', ...Object.keys(userFields), 'external_user_id_count', 'energy_contracts']
+    const ours = ['migration_step', 'migration_since', 'external_user_id_count', 'energy_contracts']
+    const names = ['id', ...Object.keys(userFields), ...ours]
     expect(Object.keys(decodedUser({ id: 'a' }).decoded)).toEqual(names)
     const { decoded, odd } = decodedUser(user)
     expect(Object.keys(decoded)).toEqual(names)

@@ -3,6 +3,7 @@
 // What it leaves behind there are silences that have expired, with the comment "amtool check".
 
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,6 +41,7 @@ try {
   await checkAlerts()
   await checkSilences()
   await checkRefusals()
+  if (givenUrl === undefined) await checkTokens()
 } catch (error) {
   failures.push(error instanceof Error ? error.message : String(error))
 } finally {
@@ -61,10 +63,14 @@ async function startOwn(): Promise<ApiServer> {
 }
 
 function run(...args: string[]): Promise<Ran> {
+  return runAt(url, ...args)
+}
+
+function runAt(address: string, ...args: string[]): Promise<Ran> {
   return new Promise((resolve, reject) => {
     // Not from this machine's own settings of amtool.
     const env = { ...process.env, HOME: folder }
-    const child = spawn('amtool', [`--alertmanager.url=${url}`, ...args], { env })
+    const child = spawn('amtool', [`--alertmanager.url=${address}`, ...args], { env })
     let out = ''
     let error = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -202,5 +208,30 @@ async function checkRefusals(): Promise<void> {
     const { status, error } = await run(...args)
     const isRefused = status !== 0 && !error.includes('panic') && (own === null || expected.test(error))
     expect(`amtool ${args.join(' ')} is refused with words`, isRefused, `exit ${status}: ${error}`)
+  }
+}
+
+/** Access tokens, as amtool takes them: from the file of --http.config.file. */
+async function checkTokens(): Promise<void> {
+  const hash = createHash('sha256').update('fwt_check').digest('hex')
+  const tokens = [{ name: 'check', role: 'viewer' as const, hash, expiresAt: null }]
+  const server = await startApiServer(systemClock, { access: { tokens, proxy: null, metrics: 'public' } })
+  try {
+    const file = join(folder, 'http.yml')
+    await writeFile(file, 'authorization: {type: Bearer, credentials: fwt_check}\n')
+    const withToken = [`--http.config.file=${file}`]
+    const without = await runAt(server.url, 'alert', 'query')
+    expect('amtool without a token is refused', without.status !== 0 && /401/.test(without.error), without)
+    const query = await runAt(server.url, ...withToken, 'alert', 'query')
+    expect('amtool with a token is let in', query.status === 0, query)
+    const silence = ['silence', 'add', '-a', 'a', '-c', 'c', '-d', '1h', 'a=b']
+    const denied = await runAt(server.url, ...withToken, ...silence)
+    const isDenied = denied.status !== 0 && /403/.test(denied.error)
+    expect('amtool may not silence as a viewer', isDenied, denied)
+    server.access.update({ tokens: [{ ...tokens[0]!, role: 'operator' }], proxy: null, metrics: 'public' })
+    const added = await runAt(server.url, ...withToken, ...silence)
+    expect('amtool may silence as an operator', added.status === 0, added)
+  } finally {
+    await server.close()
   }
 }

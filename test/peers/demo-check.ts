@@ -44,10 +44,15 @@ try {
   await line(/e-mail .*DeviceUnauthenticated/, firingWithinMs + 15_000)
   const firingAfter = (performance.now() - startedAt) / 1000
 
-  const links = [...(await page(inbox)).matchAll(/href="(http[^"]*\/session\/[^"]*)"/g)]
+  const links = [...(await page(inbox)).matchAll(/href="(http[^"]*\/r\/[^"]*)"/g)]
   assert.ok(links.length > 0, 'no message on the inbox page has a link that resolves its problem')
-  const link = (links[0]?.[1] ?? '').replaceAll('&amp;', '&')
+  const link = links[0]?.[1] ?? ''
   assert.match(await page(link), /<form[^>]*method="post"/i, 'the link leads to a page with a button')
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  const pressed = await fetch(link, { method: 'POST', headers: form, body: '', redirect: 'manual' })
+  const partnerUrl = pressed.headers.get('location') ?? ''
+  assert.match(partnerUrl, /\/session\//, `the button leads to the partner (${pressed.status})`)
+  assert.match(await page(partnerUrl), /<form[^>]*method="post"/i, 'and that is a page with a button, too')
 
   await line(/Slack .*Resolved/, resolvedWithinMs)
   const resolvedAfter = (performance.now() - startedAt) / 1000

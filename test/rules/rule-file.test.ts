@@ -394,3 +394,19 @@ groups:
     },
   ])
 })
+
+describe('self_service', () => {
+  const flow = (fields: string) =>
+    `groups: [{name: g, rules: [{alert: A, expr: "true", labels: {severity: info}, ${fields}}]}]`
+
+  test('is off unless a rule says so', () => {
+    expect(load(flow('for: 1m')).deviceRules[0]?.selfService).toBe(false)
+    expect(load(flow('self_service: true')).deviceRules[0]?.selfService).toBe(true)
+  })
+
+  test('is for devices, which have an owner', () => {
+    expect(problems(flow('each: user, self_service: true'))).toEqual([
+      expect.stringContaining('self_service is for rules for each device: only a device has an owner'),
+    ])
+  })
+})

@@ -27,6 +27,8 @@ export function user(fields: Partial<User> = {}): User {
   return {
     ...nulls(userFields),
     id: 'u1',
+    migration_step: null,
+    migration_since: null,
     external_user_id_count: null,
     energy_contracts: null,
     ...fields,

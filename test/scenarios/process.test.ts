@@ -322,7 +322,9 @@ alerting:
     )
     for (const name of files) {
       const isUrl = ['slack', 'heartbeat-url'].includes(name)
-      await writeFile(join(secrets, name), isUrl ? 'https://hooks.example.com/x\n' : 'hush\n')
+      // As long as a key has to be.
+      const secret = isUrl ? 'https://hooks.example.com/x' : '0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b'
+      await writeFile(join(secrets, name), `${secret}\n`)
     }
     symlinkSync(join(root, 'rules'), join(world.folder, 'rules'))
     await writeFile(world.configFile, example.replaceAll('/run/secrets/', `${secrets}/`))
@@ -330,7 +332,7 @@ alerting:
       env: { PODERO_CLIENT_ID: 'someone' },
     })
     expect(result).toMatchObject({ code: 0, stderr: '' })
-    expect(result.stdout).toMatch(/^fleetwarden\.yaml: ok \(3 receivers, \d+ rules in \d+ files\)$/m)
+    expect(result.stdout).toMatch(/^fleetwarden\.yaml: ok \(4 receivers, \d+ rules in \d+ files\)$/m)
   })
 })
 

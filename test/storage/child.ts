@@ -2,9 +2,10 @@
 // of sqlite.test.ts and postgres.test.ts.
 // argv[3]: `keep` has it open until standard input ends; `write` saves batches without end and prints the number
 // of each as soon as it is committed; `silence` does so with silences, each batch in the
-// place of the one before; `grow` saves until it fails and prints the kind of failure.
+// place of the one before; `audit` does so with records of the audit trail; `grow` saves until it fails and prints the kind of failure.
 
 import process from 'node:process'
+import { openAuditTrail, serviceActor } from '../../src/backoffice/audit-trail.ts'
 import { openPostgres } from '../../src/storage/postgres.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { StorageError } from '../../src/storage/storage.ts'
@@ -49,6 +50,19 @@ switch (task) {
       await replaceSilences(batch)
       process.stdout.write(`${batch}\n`)
     }
+  case 'audit': {
+    const events = { onRecord: () => undefined, onFailure: () => undefined }
+    const trail = await openAuditTrail(storage, { clock: { now: () => 0 }, events })
+    const entry = { actor: serviceActor(), action: 'a.b', result: 'ok' as const, target: {} }
+    for (let batch = 0; ; batch += 1) {
+      await Promise.all([1, 2, 3].map((n) => trail.record({ ...entry, detail: { n } })))
+      if (batch > 0) {
+        const { seq } = trail.head()
+        await trail.erase([seq], { ...entry, action: 'user.forget', detail: {} })
+      }
+      process.stdout.write(`${trail.head().seq}\n`)
+    }
+  }
   case 'grow':
     try {
       for (let batch = 0; ; batch += 1) await saveBatch(batch)

@@ -5,10 +5,15 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Alert, Subject } from '../../src/alerts/alert.ts'
 import type { Acknowledgement, StoredSilence } from '../../src/alerts/silence.ts'
+import { createRecord, genesis } from '../../src/backoffice/audit-record.ts'
+import { openAuditTrail, serviceActor } from '../../src/backoffice/audit-trail.ts'
+import { type MigrationState, migrationSteps } from '../../src/backoffice/migration.ts'
 import { deviceTypes } from '../../src/fleet/device.ts'
+import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { alertFixture, alertsFixture, silenceFixture, walkStateFixture as walkState } from './fixtures.ts'
+import { describeOwnerStore } from './owner-contract.ts'
 
 export interface TestDatabase {
   /** Opens the database, the same each time, which is empty at first. */
@@ -81,6 +86,7 @@ const alerts: fc.Arbitrary<Alert> = fc.record({
   keepFiringSince: fc.option(instant),
   resolvedAt: fc.option(instant),
   resolvedReason: fc.option(fc.constantFrom(...reasons)),
+  reconnectedAt: fc.option(instant),
   noData: fc.option(
     fc.record({
       since: instant,
@@ -93,6 +99,32 @@ const alerts: fc.Arbitrary<Alert> = fc.record({
   settled: fc.boolean(),
   flips: fc.array(instant, { maxLength: 5 }),
   flappingSince: fc.option(instant),
+})
+
+const migrations: fc.Arbitrary<MigrationState> = fc.record({
+  externalId: anyText,
+  userId: fc.option(anyText),
+  oldUserId: fc.option(anyText),
+  step: fc.constantFrom(...migrationSteps),
+  since: instant,
+  problem: fc.option(anyText),
+  expected: fc.record({
+    heat_pump: fc.nat(),
+    electric_vehicle: fc.nat(),
+    inverter: fc.nat(),
+    wallbox: fc.nat(),
+  }),
+  needsContract: fc.boolean(),
+  language: anyText,
+  priceZone: fc.option(anyText),
+  sessions: fc.array(
+    fc.record({
+      deviceType: fc.constantFrom(...deviceTypes),
+      openedAt: instant,
+      expiresAt: fc.option(instant),
+    }),
+    { maxLength: 2 },
+  ),
 })
 
 const silences: fc.Arbitrary<StoredSilence> = fc.record({
@@ -124,6 +156,29 @@ const acknowledgements: fc.Arbitrary<Acknowledgement> = fc.record({
   comment: anyText,
   at: instant,
   until: fc.option(instant),
+})
+const links: fc.Arbitrary<LinkRecord> = fc.record({
+  episode: anyText,
+  fingerprint: anyText,
+  alertname: anyText,
+  userId: anyText,
+  deviceType: fc.constantFrom(...deviceTypes),
+  deviceId: anyText,
+  manufacturer: anyText,
+  since: instant,
+  givenAt: instant,
+  expiresAt: instant,
+  resolvedAt: fc.option(instant),
+  resolvedReason: fc.option(fc.constantFrom(...reasons)),
+  startedAt: fc.option(instant),
+  returnedAt: fc.option(instant),
+  cancelledAt: fc.option(instant),
+  checkedAt: fc.option(instant),
+  stillWrong: fc.option(
+    fc.constantFrom(...(['not_authenticated', 'action_pending', 'unread', 'gone'] as const)),
+  ),
+  verifiedAfterMs: fc.option(instant),
+  revokedAt: fc.option(instant),
 })
 const acknowledgement: Acknowledgement = {
   fingerprint: 'f1',
@@ -161,6 +216,129 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
       expect(await storage.loadWalkState()).toBeNull()
       expect(await storage.loadSilences()).toEqual([])
       expect(await storage.loadAcknowledgements()).toEqual([])
+      expect(await storage.loadLinks()).toEqual([])
+      expect(await storage.loadAuditHead()).toEqual(genesis)
+      expect(await storage.loadAuditRecords(0, 10)).toEqual([])
+    })
+
+    describe('the audit trail', () => {
+      const entry = (detail: Readonly<Record<string, unknown>> = {}) => ({
+        ...{ actor: serviceActor('SIGHUP'), action: 'configuration.reload', result: 'ok' as const },
+        ...{ target: {}, detail },
+      })
+      const quiet = { onRecord: () => undefined, onFailure: () => undefined }
+      const openTrail = () =>
+        openAuditTrail(storage, { clock: { now: () => 1_764_000_000_000 }, events: quiet })
+
+      it('comes back after a restart with every field as it was, and is whole', async () => {
+        let trail = await openTrail()
+        await fc.assert(
+          fc.asyncProperty(
+            fc.record({
+              actor: fc.record({
+                kind: fc.constantFrom('local', 'token', 'person', 'link', 'service'),
+                name: anyText,
+                role: fc.constantFrom('viewer', 'operator', 'admin', null),
+                from: fc.option(anyText),
+              }),
+              action: anyText,
+              result: fc.constantFrom('begun', 'ok', 'denied', 'failed'),
+              target: labels,
+              detail: fc.dictionary(anyText, fc.jsonValue(), { maxKeys: 3, noNullPrototype: true }),
+            }),
+            async (written) => {
+              const record = createRecord(written, { at: 7, head: await storage.loadAuditHead() })
+              await storage.appendAudit(record)
+              await reopen()
+              expect(await storage.loadAuditRecords(record.seq - 1, 5)).toEqual([record])
+              expect(await storage.loadAuditHead()).toEqual({ seq: record.seq, hash: record.hash })
+            },
+          ),
+          { numRuns: 20 },
+        )
+        trail = await openTrail()
+        expect(await trail.verify()).toMatchObject({ findingCount: 0 })
+      })
+
+      it('is read in slices', async () => {
+        const trail = await openTrail()
+        for (let n = 0; n < 5; n++) await trail.record(entry({ n }))
+        const seqs = async (after: number, limit: number) =>
+          (await storage.loadAuditRecords(after, limit)).map(({ seq }) => seq)
+        expect(await seqs(0, 2)).toEqual([1, 2])
+        expect(await seqs(2, 10)).toEqual([3, 4, 5])
+        expect(await seqs(5, 10)).toEqual([])
+      })
+
+      it('takes no record that does not follow the last one', async () => {
+        const first = createRecord(entry(), { at: 1, head: genesis })
+        await storage.appendAudit(first)
+        const { hash } = first
+        for (const head of [genesis, { seq: 1, hash: 'ab'.repeat(32) }, { seq: 2, hash }]) {
+          await expect(storage.appendAudit(createRecord(entry(), { at: 2, head }))).rejects.toMatchObject({
+            name: 'StorageError',
+          })
+        }
+        expect(await storage.loadAuditRecords(0, 10)).toEqual([first])
+        await storage.appendAudit(createRecord(entry(), { at: 2, head: { seq: 1, hash } }))
+      })
+
+      it('erases, prunes and adds all at once or not at all', async () => {
+        const trail = await openTrail()
+        for (let n = 0; n < 6; n++) await trail.record(entry({ n }))
+        const before = await storage.loadAuditRecords(0, 10)
+        const wrong = createRecord(entry(), { at: 2, head: genesis })
+        await expect(storage.appendAudit(wrong, { erasedSeqs: [5], prunedSeq: 2 })).rejects.toBeDefined()
+        expect(await storage.loadAuditRecords(0, 10)).toEqual(before)
+        const next = createRecord(entry(), { at: 2, head: await storage.loadAuditHead() })
+        await storage.appendAudit(next, { erasedSeqs: [5, 4], prunedSeq: 2 })
+        await reopen()
+        const after = await storage.loadAuditRecords(0, 10)
+        expect(after.map(({ seq, about }) => [seq, about === null])).toEqual([
+          [3, false],
+          [4, true],
+          [5, true],
+          [6, false],
+          [7, false],
+        ])
+      })
+
+      it('verifies a long trail in slices, with the process free in between', async () => {
+        const trail = await openTrail()
+        // The memory is that of a slice, however many there are.
+        await Promise.all(Array.from({ length: 1_600 }, (_, n) => trail.record(entry({ n }))))
+        let largest = 0
+        const spied = {
+          ...storage,
+          loadAuditRecords: async (after: number, limit: number) => {
+            const slice = await storage.loadAuditRecords(after, limit)
+            largest = Math.max(largest, slice.length)
+            return slice
+          },
+        }
+        const reader = await openAuditTrail(spied, { clock: { now: () => 0 }, events: quiet })
+        let turns = 0
+        let busy = true
+        const count = () => {
+          turns += 1
+          if (busy) setImmediate(count)
+        }
+        setImmediate(count)
+        expect(await reader.verify()).toMatchObject({ records: 1_600, findingCount: 0 })
+        busy = false
+        expect(turns).toBeGreaterThan(2)
+        expect(largest).toBeLessThanOrEqual(500)
+      })
+    })
+
+    it('removes what is left of what was deleted, and keeps the rest', async () => {
+      await storage.saveAlerts({ upserts: alertsFixture(50), deletedKeys: [] })
+      await storage.saveAlerts({ upserts: [], deletedKeys: alertsFixture(49).map(({ key }) => key) })
+      await storage.removeTraces()
+      await storage.saveWalkState(walkState)
+      await reopen()
+      expect(await storage.loadAlerts()).toHaveLength(1)
+      expect(await storage.loadWalkState()).toEqual(walkState)
     })
 
     describe('alerts', () => {
@@ -202,6 +380,7 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
           settled: true,
           flips: [7, 8],
           flappingSince: 9,
+          reconnectedAt: 10,
         })
         await storage.saveAlerts({ upserts: [before], deletedKeys: [] })
         await storage.saveAlerts({ upserts: [after], deletedKeys: [] })
@@ -466,6 +645,40 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
       })
     })
 
+    describe('links', () => {
+      const byEpisode = (records: readonly LinkRecord[]) =>
+        records.toSorted((a, b) => (a.episode < b.episode ? -1 : 1))
+
+      it('come back after a restart with every field as it was', async () => {
+        await fc.assert(
+          fc.asyncProperty(
+            fc.uniqueArray(links, { selector: (one) => one.episode, maxLength: 5 }),
+            async (written) => {
+              const deletedEpisodes = (await storage.loadLinks()).map((one) => one.episode)
+              await storage.saveLinks({ upserts: written, deletedEpisodes })
+              await reopen()
+              expect(byEpisode(await storage.loadLinks())).toEqual(byEpisode(written))
+            },
+          ),
+          { numRuns: 20 },
+        )
+      })
+
+      it('are replaced under the same episode, go when they are deleted, and are saved all or none', async () => {
+        const [first, second, changed] = fc.sample(links, { numRuns: 3, seed: 3 }).map((one, index) => ({
+          ...one,
+          episode: index === 1 ? 'e2' : 'e1',
+        }))
+        await storage.saveLinks({ upserts: [first!, second!], deletedEpisodes: [] })
+        await storage.saveLinks({ upserts: [changed!], deletedEpisodes: ['e2', 'no such episode'] })
+        expect(await storage.loadLinks()).toEqual([changed])
+        const bad = { ...first!, episode: 'e3', since: null as unknown as number }
+        const save = storage.saveLinks({ upserts: [second!, bad], deletedEpisodes: ['e1'] })
+        await expect(save).rejects.toMatchObject({ name: 'StorageError', kind: 'internal' })
+        expect(await storage.loadLinks()).toEqual([changed])
+      })
+    })
+
     describe('acknowledgements', () => {
       it('come back after a restart with every field as it was', async () => {
         await fc.assert(
@@ -499,6 +712,30 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         ).rejects.toMatchObject({ name: 'StorageError', kind: 'internal' })
         expect(await storage.loadAcknowledgements()).toEqual([acknowledgement])
       })
+    })
+
+    describeOwnerStore({ store: () => storage, reopen })
+    it('keeps users who are moved over, one state for each', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.uniqueArray(migrations, { maxLength: 4, selector: (one) => one.externalId }),
+          async (states) => {
+            for (const { externalId } of await storage.loadMigrations())
+              await storage.deleteMigration(externalId)
+            for (const state of states) {
+              await storage.saveMigration({ ...state, step: 'planned', userId: null })
+              await storage.saveMigration(state)
+            }
+            const byId = (list: readonly MigrationState[]) =>
+              [...list].sort((a, b) => (a.externalId < b.externalId ? -1 : 1))
+            expect(byId(await storage.loadMigrations())).toEqual(byId(states))
+          },
+        ),
+        { numRuns: 20 },
+      )
+      await reopen()
+      for (const { externalId } of await storage.loadMigrations()) await storage.deleteMigration(externalId)
+      expect(await storage.loadMigrations()).toEqual([])
     })
 
     it('keeps the last walk, and only that one', async () => {

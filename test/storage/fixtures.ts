@@ -3,6 +3,9 @@
 import type { Alert } from '../../src/alerts/alert.ts'
 import type { StoredSilence } from '../../src/alerts/silence.ts'
 import type { WalkState } from '../../src/alerts/walk-store.ts'
+import { openAuditTrail, serviceActor } from '../../src/backoffice/audit-trail.ts'
+import type { MigrationState } from '../../src/backoffice/migration.ts'
+import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 
 export function alertFixture(change: Partial<Alert> = {}): Alert {
@@ -28,6 +31,7 @@ export function alertFixture(change: Partial<Alert> = {}): Alert {
     keepFiringSince: null,
     resolvedAt: null,
     resolvedReason: null,
+    reconnectedAt: null,
     noData: null,
     deletedSeen: 0,
     evaluatedAt: 1_764_000_900_000,
@@ -67,6 +71,44 @@ export function silenceFixture(change: Partial<StoredSilence> = {}): StoredSilen
   }
 }
 
+function linkFixture(episode: string): LinkRecord {
+  return {
+    episode,
+    fingerprint: 'f1',
+    alertname: 'DeviceUnauthenticated',
+    userId: 'u1',
+    deviceType: 'heat_pump',
+    deviceId: '17',
+    manufacturer: 'vaillant',
+    since: 1_000.5,
+    givenAt: 2_000,
+    expiresAt: 3_000,
+    resolvedAt: null,
+    resolvedReason: 'condition',
+    startedAt: 4_000,
+    returnedAt: null,
+    cancelledAt: null,
+    checkedAt: null,
+    stillWrong: 'unread',
+    verifiedAfterMs: 5,
+    revokedAt: null,
+  }
+}
+
+const migrationFixture: MigrationState = {
+  externalId: 'K-1',
+  userId: 'u1',
+  oldUserId: null,
+  step: 'created',
+  since: 1_000.5,
+  problem: null,
+  expected: { heat_pump: 1, electric_vehicle: 0, inverter: 0, wallbox: 0 },
+  needsContract: true,
+  language: 'de',
+  priceZone: null,
+  sessions: [],
+}
+
 /** Something in every table. */
 export async function fillStorage(storage: Storage): Promise<void> {
   const odd = alertFixture({
@@ -102,6 +144,46 @@ export async function fillStorage(storage: Storage): Promise<void> {
   const acknowledgements = ['f1', 'f2'].map((fingerprint) => ({ ...acknowledgement, fingerprint }))
   await storage.saveAcknowledgements({ upserts: acknowledgements, deletedFingerprints: [] })
   await storage.saveWalkState(walkStateFixture)
+  await storage.saveLinks({ upserts: ['e1', 'e2'].map(linkFixture), deletedEpisodes: [] })
+  await storage.ownerKey('key')
+  const letter = {
+    userId: 'u1',
+    receiver: 'owners',
+    about: [{ alertKey: 'k', episode: 'e1' }],
+    decidedAt: 1_000.5,
+  }
+  await storage.saveOwners({
+    letters: [
+      {
+        ...letter,
+        id: 'l1',
+        attempts: 1,
+        attemptedAt: 1_500,
+        nextAttemptAt: 2_000,
+        sentAt: null,
+        isRefused: true,
+      },
+    ],
+    written: { id: 'c1', digest: 'd1', lastWrittenAt: 1_000 },
+    outages: [{ key: 'k', labels: { manufacturer: 'Škoda' }, endedAt: 5_000 }],
+  })
+  await storage.saveUnsubscribed('c1', 2_000)
+  await storage.saveMigration(migrationFixture)
+  await fillTrail(storage)
+}
+
+/** Eight records, of which the first two are pruned and another one is erased. */
+async function fillTrail(storage: Storage): Promise<void> {
+  const events = { onRecord: () => undefined, onFailure: () => undefined }
+  let now = 1_000
+  const trail = await openAuditTrail(storage, { clock: { now: () => now }, events })
+  const entry = { actor: serviceActor('half \ud83d'), action: 'a.b', target: { user: 'u1' } }
+  for (let n = 1; n <= 2; n += 1) await trail.record({ ...entry, result: 'ok', detail: { n } })
+  now = 2_000
+  for (let n = 3; n <= 6; n += 1)
+    await trail.record({ ...entry, result: 'ok', detail: { half: '\ud83d', n } })
+  await trail.erase([4], { ...entry, action: 'user.forget', detail: {} })
+  await trail.prune(1_000 - 1)
 }
 
 export const walkStateFixture: WalkState = {

@@ -7,7 +7,9 @@ import process from 'node:process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { openAuditTrail, serviceActor, verifyTrail } from '../../src/backoffice/audit-trail.ts'
 import type { LogFields } from '../../src/logger.ts'
 import { openPostgres, type PostgresOptions } from '../../src/storage/postgres.ts'
 import type { Storage } from '../../src/storage/storage.ts'
@@ -164,6 +166,149 @@ describe('the PostgreSQL database', () => {
       await storage.saveAlerts({ upserts: [], deletedKeys: loaded.map(({ key }) => key) })
       await storage.close()
     }
+  })
+
+  it('keeps a whole audit trail when the process is killed while it adds to it', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const child = startChild('audit')
+      let committed = 0
+      let lines = 0
+      for await (const line of createInterface({ input: child.stdout! })) {
+        committed = Number(line)
+        if (++lines === 3 + round * 7) child.kill('SIGKILL')
+      }
+      const storage = await openIt()
+      const verdict = await verifyTrail(storage)
+      expect(verdict).toMatchObject({ findings: [], head: await storage.loadAuditHead() })
+      expect(verdict.head.seq).toBeGreaterThanOrEqual(committed)
+      expect(verdict.erased).toBeGreaterThan(0)
+      await storage.close()
+    }
+  })
+
+  describe('whose audit trail somebody changes', () => {
+    const events = { onRecord: () => undefined, onFailure: () => undefined }
+    beforeEach(async () => {
+      const storage = await openIt()
+      const trail = await openAuditTrail(storage, { clock: { now: () => 1_000 }, events })
+      const entry = { actor: serviceActor(), action: 'a.b', result: 'ok' as const, target: {} }
+      for (let n = 0; n < 6; n += 1) await trail.record({ ...entry, detail: { n } })
+      await trail.prune(-1_000)
+      for (let n = 0; n < 3; n += 1) await trail.record({ ...entry, detail: { n } })
+      await storage.close()
+    })
+
+    const otherWithSeq = (seq: number) =>
+      `SELECT ${seq}, at, actor_kind, 'x', actor_role, action, result, salt, subject, commitment, previous_hash, hash FROM fleetwarden.audit_record WHERE seq = 8`
+
+    it.each([
+      ["UPDATE fleetwarden.audit_record SET action = 'x' WHERE seq = 8", 'can only lose its subject'],
+      ["UPDATE fleetwarden.audit_record SET subject = '{}' WHERE seq = 8", 'can only lose its subject'],
+      ['UPDATE fleetwarden.audit_record SET seq = 99 WHERE seq = 8', 'can only lose its subject'],
+      ['DELETE FROM fleetwarden.audit_record WHERE seq = 8', 'is kept until it is pruned'],
+      ['DELETE FROM fleetwarden.audit_record', 'is kept until it is pruned'],
+      ['TRUNCATE fleetwarden.audit_record', 'is kept until it is pruned'],
+      [`INSERT INTO fleetwarden.audit_record ${otherWithSeq(8)}`, 'has to follow the last one'],
+      [`INSERT INTO fleetwarden.audit_record ${otherWithSeq(11)}`, 'has to follow the last one'],
+      [
+        `INSERT INTO fleetwarden.audit_record ${otherWithSeq(8)} ON CONFLICT (seq) DO UPDATE SET actor_name = 'x'`,
+        'has to follow the last one',
+      ],
+      ['UPDATE fleetwarden.audit_head SET seq = 8', 'only moves on'],
+      ['UPDATE fleetwarden.audit_head SET pruned_seq = 99', 'only moves on'],
+      ['DELETE FROM fleetwarden.audit_head', 'the audit trail has one head'],
+      ['TRUNCATE fleetwarden.audit_head', 'the audit trail has one head'],
+      ["INSERT INTO fleetwarden.audit_head VALUES (1, 3, 'x', 3)", 'the audit trail has one head'],
+    ])('refuses %s', async (statement, message) => {
+      await expect(admin(name, statement)).rejects.toThrow(message)
+      expect(await verifyTrail(await openIt())).toMatchObject({ findings: [], firstSeq: 7, records: 4 })
+    })
+
+    it.each([
+      ["UPDATE fleetwarden.audit_record SET action = 'x' WHERE seq = 8", 'record 8 was changed: who, what'],
+      [
+        "UPDATE fleetwarden.audit_record SET at = 'Infinity' WHERE seq = 8",
+        'record 8 was changed: who, what',
+      ],
+      ["UPDATE fleetwarden.audit_record SET subject = '{' WHERE seq = 8", 'record 8 was changed: its target'],
+      ['DELETE FROM fleetwarden.audit_record WHERE seq = 8', 'record 8 is missing'],
+      ['TRUNCATE fleetwarden.audit_record', 'records 1 to 10 are missing at the end'],
+      ['DELETE FROM fleetwarden.audit_head', 'records 1 to 10 are more than the trail knows of'],
+    ])('shows it to whoever verifies, without the triggers: %s', async (statement, message) => {
+      const off = ['audit_record', 'audit_head'].map(
+        (table) => `ALTER TABLE fleetwarden.${table} DISABLE TRIGGER USER`,
+      )
+      await admin(name, [...off, statement].join(';'))
+      const { findings } = await verifyTrail(await openIt())
+      expect(findings[0]?.message).toContain(message)
+    })
+  })
+
+  describe('from which something was deleted', () => {
+    const secretive = alertsFixture(1_500).map((alert, n) => ({
+      ...alert,
+      affected: { ...alert.affected, name: `Rosa Traceless ${n}` },
+      // Some of them so long, and of so little that repeats, that they have a place of their own.
+      annotations:
+        n % 100 > 0 ? {} : { a: Array.from({ length: 2_000 }, () => Math.random()).join(' Rosa ') },
+    }))
+
+    /** In which files of the schema a word is, those of indexes and long texts included. */
+    async function filesWith(word: string): Promise<unknown[]> {
+      await admin(name, 'CHECKPOINT')
+      const found = await admin(
+        name,
+        `SELECT relname FROM pg_class
+         WHERE relkind IN ('r', 't', 'i') AND relfilenode <> 0
+         AND position('${word}'::bytea IN pg_read_binary_file(pg_relation_filepath(oid))) > 0
+         AND (relnamespace = 'fleetwarden'::regnamespace OR relname = 'pg_statistic' OR oid IN (
+           SELECT reltoastrelid FROM pg_class
+           WHERE relnamespace = 'fleetwarden'::regnamespace OR relname = 'pg_statistic'))
+         ORDER BY relname`,
+      )
+      return found.map(({ relname }) => relname)
+    }
+
+    it('holds nothing of it once that was asked for, in the files of tables, indexes and statistics', async () => {
+      const storage = await openIt()
+      await storage.saveAlerts({ upserts: secretive, deletedKeys: [] })
+      await admin(name, 'ANALYZE')
+      await storage.saveAlerts({ upserts: alertsFixture(1_500), deletedKeys: [] })
+      expect(await filesWith('Rosa')).toEqual(['alert', expect.stringMatching(/^pg_toast_\d+$/)])
+      await storage.removeTraces()
+      expect(await filesWith('Rosa')).toEqual([])
+      expect(await storage.loadAlerts()).toHaveLength(1_500)
+    })
+
+    it('holds nothing of it, even if others are in a transaction that could still see it', async () => {
+      const storage = await openIt()
+      await storage.saveAlerts({ upserts: secretive, deletedKeys: [] })
+      const reader = new pg.Client(server.url(name))
+      await reader.connect()
+      await reader.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+      await reader.query('SELECT 1')
+      await storage.saveAlerts({ upserts: alertsFixture(1_500), deletedKeys: [] })
+      await storage.removeTraces()
+      await reader.end()
+      expect(await filesWith('Rosa')).toEqual([])
+      expect(await storage.loadAlerts()).toHaveLength(1_500)
+    })
+
+    it('may take its time, and goes on as before', async () => {
+      const storage = await openIt({ timeoutMs: 300 })
+      await storage.saveAlerts({ upserts: alertsFixture(3), deletedKeys: [] })
+      // A trigger of an administrator that takes longer than any other statement may.
+      await admin(
+        name,
+        `CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM pg_sleep(0.4) FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'fleetwarden.outbox';
+         END $$;
+         CREATE EVENT TRIGGER slow ON ddl_command_end EXECUTE FUNCTION slow()`,
+      )
+      await storage.removeTraces()
+      await admin(name, 'DROP EVENT TRIGGER slow')
+      expect(await storage.loadAlerts()).toHaveLength(3)
+    })
   })
 
   it('keeps texts that PostgreSQL itself refuses, and keys of any length', async () => {

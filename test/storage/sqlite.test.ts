@@ -19,9 +19,11 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openAuditTrail, serviceActor, verifyTrail } from '../../src/backoffice/audit-trail.ts'
 import type { Clock } from '../../src/clock.ts'
 import type { LogFields } from '../../src/logger.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
+import { openAuditFile } from '../../src/storage/sqlite-audit.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { describeStorage } from './contract.ts'
 import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
@@ -90,6 +92,18 @@ describe('the SQLite file', () => {
     expect(db.prepare('PRAGMA application_id').get()).toMatchObject({ application_id: 0x464c5744 })
     expect(db.prepare('PRAGMA page_size').get()).toMatchObject({ page_size: 8_192 })
     db.close()
+  })
+
+  it('says how large it is, and nothing once it is closed', async () => {
+    const storage = await openIt()
+    const before = storage.sizeBytes?.() ?? 0
+    await storage.saveAlerts({ upserts: alertsFixture(2_000), deletedKeys: [] })
+    const after = storage.sizeBytes?.() ?? 0
+    expect(before).toBeGreaterThan(8_192)
+    expect(after).toBeGreaterThan(before + 2_000 * 100)
+    await storage.close()
+    expect(storage.sizeBytes?.()).toBeNull()
+    expect(statSync(path).size).toBe(after)
   })
 
   describe('that another process has open', () => {
@@ -173,6 +187,167 @@ describe('the SQLite file', () => {
     expect(silences).toHaveLength(700)
     expect(new Set(silences.map(({ comment }) => comment)).size).toBe(1)
     expect(Number(silences[0]!.comment)).toBeGreaterThanOrEqual(committed)
+  })
+
+  it('keeps a whole audit trail when the process is killed while it adds to it', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const child = startChild('audit')
+      let committed = 0
+      let lines = 0
+      for await (const line of createInterface({ input: child.stdout! })) {
+        committed = Number(line)
+        if (++lines === 3 + round * 7) child.kill('SIGKILL')
+      }
+      const storage = await openSqlite({ path })
+      const verdict = await verifyTrail(storage)
+      expect(verdict).toMatchObject({ findings: [], head: await storage.loadAuditHead() })
+      expect(verdict.head.seq).toBeGreaterThanOrEqual(committed)
+      expect(verdict.erased).toBeGreaterThan(0)
+      await storage.close()
+    }
+  })
+
+  describe('whose audit trail somebody changes', () => {
+    const events = { onRecord: () => undefined, onFailure: () => undefined }
+    beforeEach(async () => {
+      const storage = await openIt()
+      const trail = await openAuditTrail(storage, { clock: { now: () => 1_000 }, events })
+      for (let n = 0; n < 6; n += 1) {
+        await trail.record({
+          ...{ actor: serviceActor(), action: 'a.b', result: 'ok', target: { user: `u${n}` }, detail: { n } },
+        })
+      }
+      await trail.prune(-1_000)
+      for (let n = 0; n < 3; n += 1) {
+        await trail.record({ actor: serviceActor(), action: 'a.b', result: 'ok', target: {}, detail: { n } })
+      }
+      await storage.close()
+    })
+
+    it.each([
+      ["UPDATE audit_record SET action = 'x' WHERE seq = 8", 'an audit record can only lose its subject'],
+      ["UPDATE audit_record SET subject = '{}' WHERE seq = 8", 'an audit record can only lose its subject'],
+      ['UPDATE audit_record SET seq = 99 WHERE seq = 8', 'an audit record can only lose its subject'],
+      [
+        'UPDATE OR REPLACE audit_record SET seq = 9 WHERE seq = 8',
+        'an audit record can only lose its subject',
+      ],
+      ['DELETE FROM audit_record WHERE seq = 8', 'an audit record is kept until it is pruned'],
+      ['DELETE FROM audit_record', 'an audit record is kept until it is pruned'],
+      [
+        "INSERT OR REPLACE INTO audit_record SELECT seq, at, actor_kind, 'x', actor_role, action, result, salt, subject, commitment, previous_hash, hash FROM audit_record WHERE seq = 8",
+        'an audit record has to follow the last one',
+      ],
+      [
+        "INSERT INTO audit_record SELECT 11, at, actor_kind, 'x', actor_role, action, result, salt, subject, commitment, previous_hash, hash FROM audit_record WHERE seq = 8",
+        'an audit record has to follow the last one',
+      ],
+      ['UPDATE audit_head SET seq = 8', 'the head of the audit trail only moves on'],
+      ['UPDATE audit_head SET pruned_seq = 99', 'the head of the audit trail only moves on'],
+      ['DELETE FROM audit_head', 'the audit trail has one head'],
+      ["REPLACE INTO audit_head VALUES (1, 3, 'x', 3)", 'the audit trail has one head'],
+    ])('refuses %s', (statement, message) => {
+      const db = new DatabaseSync(path)
+      // Whatever a shell has set.
+      for (const recursive of ['OFF', 'ON']) {
+        db.exec(`PRAGMA recursive_triggers = ${recursive}`)
+        expect(() => db.exec(statement)).toThrow(message)
+      }
+      db.close()
+    })
+
+    it.each([
+      ["UPDATE audit_record SET action = 'x' WHERE seq = 8", 'record 8 was changed: who, what, when'],
+      [
+        "UPDATE audit_record SET actor_kind = 'nobody' WHERE seq = 8",
+        'record 8 was changed: who, what, when',
+      ],
+      ['UPDATE audit_record SET at = 9e999 WHERE seq = 8', 'record 8 was changed: who, what, when'],
+      ["UPDATE audit_record SET subject = '{' WHERE seq = 8", 'record 8 was changed: its target'],
+      [
+        'UPDATE audit_record SET subject = NULL, salt = NULL WHERE seq = 8',
+        'record 8 was erased, and no later',
+      ],
+      ['DELETE FROM audit_record WHERE seq = 8', 'record 8 is missing'],
+      ['DELETE FROM audit_record WHERE seq >= 9', 'records 9 to 10 are missing at the end'],
+      ['DELETE FROM audit_record', 'records 1 to 10 are missing at the end'],
+      ['DELETE FROM audit_record WHERE seq <= 8', 'records 1 to 8 are missing at the beginning'],
+      ['DELETE FROM audit_head', 'records 1 to 10 are more than the trail knows of'],
+    ])('shows it to whoever verifies, without the triggers: %s', async (statement, message) => {
+      const db = new DatabaseSync(path)
+      const triggers = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all()
+      for (const { name } of triggers) db.exec(`DROP TRIGGER ${String(name)}`)
+      db.exec(statement)
+      db.close()
+      const file = openAuditFile(path)
+      const { findings } = await verifyTrail(file)
+      file.close()
+      expect(findings[0]?.message).toContain(message)
+    })
+
+    it('is whole as it is, also to whoever only reads the file, which stays as it is', async () => {
+      const before = readFileSync(path)
+      const file = openAuditFile(path)
+      expect(await verifyTrail(file)).toMatchObject({ findings: [], firstSeq: 7, records: 4 })
+      file.close()
+      expect(readFileSync(path).equals(before)).toBe(true)
+      // The service starts as if nobody had looked.
+      expect(await verifyTrail(await openIt())).toMatchObject({ findings: [] })
+    })
+
+    it('is read also when a service was killed and its log is still there', async () => {
+      const child = startChild('audit')
+      for await (const line of createInterface({ input: child.stdout! })) {
+        if (Number(line) > 30) child.kill('SIGKILL')
+      }
+      const file = openAuditFile(path)
+      const { findings, head } = await verifyTrail(file)
+      file.close()
+      expect(findings).toEqual([])
+      expect(head.seq).toBeGreaterThan(30)
+    })
+
+    it('is read through the service where it is in PostgreSQL', () => {
+      const url = 'postgres://keeper:hush@db.example.com/fleet'
+      expect(() => openAuditFile(url)).toThrow(/^the audit trail in PostgreSQL is read through the running/)
+      expect(() => openAuditFile(url)).not.toThrow(/hush/)
+    })
+
+    it('is not read while a service has it', async () => {
+      await openIt()
+      expect(() => openAuditFile(path)).toThrow(/is in use by the service: ask that one/)
+    })
+
+    const replaceByFirst = () => {
+      rmSync(path)
+      createFirstDatabase(path)
+    }
+    it.each([
+      ['not there', () => rmSync(path), 'there is no database'],
+      ['of before there was one', replaceByFirst, 'holds no audit trail'],
+      ['no database', () => writeFileSync(path, 'notes\n'.repeat(999)), 'cannot read the audit trail'],
+    ])('is said not to be one when the file is %s', (_, prepare, message) => {
+      prepare()
+      expect(() => openAuditFile(path)).toThrow(message)
+    })
+  })
+
+  it('holds nothing of what was deleted once that was asked for, in the file and its log', async () => {
+    const storage = await openIt()
+    const secretive = alertsFixture(3_000).map((alert, n) => ({
+      ...alert,
+      affected: { ...alert.affected, name: `Rosa Traceless ${n}` },
+    }))
+    await storage.saveAlerts({ upserts: secretive, deletedKeys: [] })
+    // Written over, grown, moved between pages, gone.
+    const longer = secretive.map((alert, n) => ({ ...alert, annotations: { a: 'x'.repeat(n % 900) } }))
+    await storage.saveAlerts({ upserts: longer, deletedKeys: [] })
+    await storage.saveAlerts({ upserts: alertsFixture(3_000), deletedKeys: [] })
+    const bytes = () => Buffer.concat([path, `${path}-wal`].map((file) => readFileSync(file)))
+    expect(bytes().includes('Rosa Traceless')).toBe(true)
+    await storage.removeTraces()
+    expect(bytes().includes('Rosa Traceless')).toBe(false)
+    expect(await storage.loadAlerts()).toHaveLength(3_000)
   })
 
   describe('of the first release', () => {

@@ -13,7 +13,7 @@ export interface AlertmanagerAlert {
   /**
    * The rule's, on one line each, and of ours those that apply: `external_user_id`, `user_name` and
    * `user_email` (personal), `resolution_url`, `resolution_url_expires_at`, `no_data_reason`,
-   * `resolved_reason`.
+   * `resolved_reason`, `verified_after`.
    */
   readonly annotations: Labels
   /** RFC 3339. When it began to fire, as Prometheus has it: constant through an episode. */
@@ -70,6 +70,7 @@ function annotations(alert: Alert, link: AlertLink | undefined, showPersonalData
     resolution_url_expires_at: url === null ? null : instant(link?.validUntil ?? null),
     no_data_reason: firing ? (alert.noData?.reason ?? null) : null,
     resolved_reason: firing ? null : alert.resolvedReason,
+    verified_after: firing ? null : verifiedAfter(alert),
   }
   for (const [key, value] of Object.entries(ours)) {
     if (value === null) continue
@@ -77,6 +78,12 @@ function annotations(alert: Alert, link: AlertLink | undefined, showPersonalData
     if (text !== '') said.set(key, text)
   }
   return Object.fromEntries(said)
+}
+
+/** From when the person came back from the partner to the reading that showed it. */
+function verifiedAfter({ reconnectedAt, resolvedAt }: Alert): string | null {
+  if (reconnectedAt === null || resolvedAt === null) return null
+  return `${Math.max(0, Math.round((resolvedAt - reconnectedAt) / 1_000))}s`
 }
 
 /** Alertmanager knows no empty labels: to have one is the same as not to have it. */

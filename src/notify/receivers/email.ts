@@ -12,7 +12,7 @@ import { domainToASCII } from 'node:url'
 import { createTransport, type NodemailerError, type SMTPTransportOptions } from 'nodemailer'
 import type { Alert } from '../../alerts/alert.ts'
 import type { Clock } from '../../clock.ts'
-import type { EmailConfig } from '../../config.ts'
+import type { EmailConfig, SmtpConfig } from '../../config.ts'
 import { createMessage, findLinks } from '../message.ts'
 import { plainText } from '../message-text.ts'
 import type { Integration, Notification, SendContext, SendOutcome } from '../notification.ts'
@@ -106,7 +106,8 @@ export function createEmailIntegration(
   ): SendOutcome {
     const delivered = [...had, ...accepted.map(asConfigured)]
     const deferred = refusals.find((refusal) => refusal.permanent !== true || isConfigurationFault(refusal))
-    if (deferred !== undefined) return { kind: 'retry', reason: describe(deferred), delivered }
+    if (deferred !== undefined)
+      return { kind: 'retry', reason: describeMailError(deferred, config), delivered }
     const refused = refusals.flatMap(({ recipient }) =>
       recipient === undefined ? [] : asConfigured(recipient),
     )
@@ -126,28 +127,14 @@ export function createEmailIntegration(
     const final = refusals.every(isRefusal)
     if (!final) {
       // The one that lets us hope says what to wait for.
-      return { kind: 'retry', reason: describe(refusals.find((refusal) => !isRefusal(refusal)) ?? error) }
+      return {
+        kind: 'retry',
+        reason: describeMailError(refusals.find((refusal) => !isRefusal(refusal)) ?? error, config),
+      }
     }
     // Others have it from an earlier attempt: to drop it as failed would tell them again.
     if (had.length > 0) return { kind: 'ok', refused: remaining.map(({ address }) => address) }
-    return { kind: 'permanent', reason: describe(error) }
-  }
-
-  function describe(error: NodemailerError): string {
-    const code = error.originalCode ?? error.code ?? ''
-    const reply = error.response === undefined ? '' : ` (${withoutSecrets(error.response, config)})`
-    if (error.code === 'EAUTH' || isConfigurationFault(error)) {
-      return `the mail server refuses the login${reply}: check smtp_auth_username and smtp_auth_password`
-    }
-    if (error.code === 'ETLS') {
-      return `no TLS with the mail server${reply}: check smtp_smarthost and smtp_require_tls`
-    }
-    if (/CERT|SELF_SIGNED|SSL|TLS|ISSUER/.test(code)) {
-      return `the mail server’s certificate is not accepted: ${plainText(code, 60)}`
-    }
-    if (reply !== '') return `the mail server answered${reply}`
-    if (error.code === 'ETIMEDOUT') return 'timeout'
-    return `network: ${plainText(code, 60)}`
+    return { kind: 'permanent', reason: describeMailError(error, config) }
   }
 
   return {
@@ -163,7 +150,25 @@ export function createEmailIntegration(
   }
 }
 
-function transportOptions(config: EmailConfig): SMTPTransportOptions {
+/** What went wrong, in words and without a secret; a server's reply may quote the recipients. */
+export function describeMailError(error: NodemailerError, config: SmtpConfig): string {
+  const code = error.originalCode ?? error.code ?? ''
+  const reply = error.response === undefined ? '' : ` (${withoutSecrets(error.response, config)})`
+  if (error.code === 'EAUTH' || isConfigurationFault(error)) {
+    return `the mail server refuses the login${reply}: check smtp_auth_username and smtp_auth_password`
+  }
+  if (error.code === 'ETLS') {
+    return `no TLS with the mail server${reply}: check smtp_smarthost and smtp_require_tls`
+  }
+  if (/CERT|SELF_SIGNED|SSL|TLS|ISSUER/.test(code)) {
+    return `the mail server’s certificate is not accepted: ${plainText(code, 60)}`
+  }
+  if (reply !== '') return `the mail server answered${reply}`
+  if (error.code === 'ETIMEDOUT') return 'timeout'
+  return `network: ${plainText(code, 60)}`
+}
+
+export function transportOptions(config: SmtpConfig): SMTPTransportOptions {
   const { host, port } = config.smarthost
   const secure = port === 465
   return {
@@ -194,7 +199,7 @@ function transportOptions(config: EmailConfig): SMTPTransportOptions {
 }
 
 /** What nodemailer 10 puts on its errors; `permanent` only where a server's reply says so. */
-function isMailError(error: unknown): error is NodemailerError {
+export function isMailError(error: unknown): error is NodemailerError {
   return error instanceof Error && 'code' in error && typeof error.code === 'string'
 }
 
@@ -202,7 +207,7 @@ function isMailError(error: unknown): error is NodemailerError {
  * The server's last word on this mail or recipient. Not a greeting of 5xx or a failed login: these
  * say something about the server or about our configuration, and the mail is worth keeping.
  */
-function isRefusal(error: NodemailerError): boolean {
+export function isRefusal(error: NodemailerError): boolean {
   const aboutTheMail = error.code === 'EENVELOPE' || error.code === 'EMESSAGE'
   return aboutTheMail && error.permanent === true && !isConfigurationFault(error)
 }
@@ -215,7 +220,7 @@ function isConfigurationFault({ responseCode }: NodemailerError): boolean {
 }
 
 /** A server's reply on one line, without the credentials, should it quote what we sent. */
-function withoutSecrets(reply: string, { username, password }: EmailConfig): string {
+function withoutSecrets(reply: string, { username, password }: SmtpConfig): string {
   const secret = password?.reveal() ?? ''
   if (secret === '') return plainText(reply, 200)
   const base64 = (text: string) => Buffer.from(text, 'utf8').toString('base64')
@@ -259,7 +264,7 @@ function digest(parts: readonly string[]): string {
 
 // ---- addresses
 
-interface Mailbox {
+export interface Mailbox {
   readonly name: string
   readonly address: string
 }
@@ -268,7 +273,7 @@ interface Mailbox {
  * `oncall@example.com` or `On call <oncall@example.com>`, one address and nothing else: what a mail
  * library makes of line breaks, commas or comments in an address may be further recipients.
  */
-function parseMailbox(text: string): Mailbox {
+export function parseMailbox(text: string): Mailbox {
   const match = /^(?:"?([^"<>]*?)"?\s*<([^<>]+)>|([^<>]+))$/u.exec(text.trim())
   const [local, domain, ...rest] = (match?.[2] ?? match?.[3] ?? '').split('@')
   const host = domainToASCII(domain ?? '')
@@ -296,6 +301,6 @@ function distinct(mailboxes: readonly Mailbox[]): Mailbox[] {
   return [...new Map(mailboxes.map((mailbox) => [mailbox.address.toLowerCase(), mailbox])).values()]
 }
 
-function domainOf(address: string): string {
+export function domainOf(address: string): string {
   return address.slice(address.lastIndexOf('@') + 1)
 }

@@ -160,7 +160,7 @@ export function alertmanagerConfig(
 
 /** A receiver with nothing in it. */
 export function receiverConfig(name: string): ReceiverConfig {
-  return { name, slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [] }
+  return { name, slack: [], email: [], webhook: [], pagerduty: [], alertmanager: [], owner: [] }
 }
 
 export function integrationOf(

@@ -117,6 +117,13 @@ describe('the webhook receiver', () => {
     })
   })
 
+  it('says how soon a reconnection was verified', async () => {
+    const verified = resolvedAlert(1, { reconnectedAt: noon - 40_000 })
+    const over = sampleNotification({ firing: [], resolved: [verified], reason: 'all resolved' })
+    const { alerts } = await posted(over)
+    expect(alerts[0]?.annotations).toMatchObject({ resolved_reason: 'condition', verified_after: '40s' })
+  })
+
   it('gives no link that is none, and no time that is none', async () => {
     const link = (url: string, validUntil: number | null) =>
       sampleContext({ linkFor: async () => ({ url, validUntil }) })
