@@ -2,12 +2,14 @@
 // pushes its release, and they are released last in, first out, once.
 
 import { randomUUID } from 'node:crypto'
+import { createActivity } from './activity.ts'
 import type { Actor } from './actor.ts'
 import { openAlerting } from './alerting.ts'
 import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
 import { openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
+import { createHistory } from './alerts/history.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
 import { AuditError, openAuditTrail, serviceActor } from './backoffice/audit-trail.ts'
@@ -24,6 +26,7 @@ import { apiV2 } from './http/api-v2.ts'
 import { auditApi } from './http/audit-api.ts'
 import { linkPages } from './http/link-pages.ts'
 import { migrationApi } from './http/migration-api.ts'
+import { pageRefusals, pages } from './http/page/pages.ts'
 import { type RouteModule, startHttpServer } from './http/server.ts'
 import { usersApi } from './http/users-api.ts'
 import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
@@ -32,6 +35,8 @@ import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
 import type { DeliveryStatus } from './notify/dispatcher.ts'
 import { createIntegrationSet } from './notify/receivers/registry.ts'
+import { notingTold } from './notify/told-history.ts'
+import { createPageSources, morePageUrl } from './page-sources.ts'
 import { openCallLog } from './partner/call-log.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
@@ -108,7 +113,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   const { rules, clock, logger, metrics } = deps
   const releases = new AsyncDisposableStack()
   try {
-    const telemetry = createTelemetry({ logger, metrics, clock })
+    const activity = createActivity({ now: () => clock.now() })
+    const telemetry = activity.noting(createTelemetry({ logger, metrics, clock }))
 
     const storage = await openStorage(config.storage, { clock, logger })
     releases.defer(() => storage.close())
@@ -151,6 +157,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       retentionMs: () => current.config.privacy.resolvedAlertsMs,
     })
     book.subscribe(telemetry.transitions)
+    const history = createHistory({ store: storage, book, onError: telemetry.storageFailed })
+    releases.defer(() => history.saved())
     const readDevice = (device: DeviceSubject, signal: AbortSignal) =>
       readWatchedDevice({ ...device, client, signal })
     const readUser = async (userId: string, signal: AbortSignal) => {
@@ -171,7 +179,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     const integrations = createIntegrationSet({
       clock,
-      moreUrl: () => null,
+      moreUrl: (notification) => morePageUrl(config.http.publicUrl, notification),
       publicUrl: config.http.publicUrl,
       onLayoutRefused: telemetry.layoutRefused,
       onTemplateFailure: telemetry.templateFailed,
@@ -185,7 +193,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       clock,
       newId: randomUUID,
       linkFor: links.linkFor,
-      events: { dispatcher: telemetry.dispatcher, onUnreadableSilence: telemetry.unreadableSilence },
+      events: {
+        dispatcher: notingTold(telemetry.dispatcher, { history, now: () => clock.now() }),
+        onUnreadableSilence: telemetry.unreadableSilence,
+      },
     })
     const { dispatcher } = alerting
 
@@ -369,8 +380,15 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           void trail.recordDenied({ actor, action: 'access.denied', target: {}, detail })
         },
       },
+      refusalPage: pageRefusals(clock),
     })
 
+    const explaining = {
+      ...{ book, alerting, readDevice, readUser },
+      rules: () => current.rules,
+      now: () => clock.now(),
+      ownerOutlook: selfService.explain,
+    }
     const api = createAlertingApi({
       book,
       alerting,
@@ -378,22 +396,26 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       trail,
       config: () => current.config,
       now: () => clock.now(),
-      explaining: {
-        book,
-        alerting,
-        rules: () => current.rules,
-        now: () => clock.now(),
-        readDevice,
-        readUser,
-        ownerOutlook: selfService.explain,
-      },
+      explaining,
       reload: reloadAnew,
       version: deps.version,
+      signal: closing.signal,
+    })
+    const sources = createPageSources({
+      ...{ book, alerting, history, activity, explaining, linkFor: links.linkFor },
+      integrations: integrations.all,
+      current: () => current,
       signal: closing.signal,
     })
     const forgetting = createForgetting({
       trail,
       parts: [
+        // Before the alerts, which would take theirs along uncounted.
+        {
+          name: 'history of alerts',
+          count: ({ userId }) => history.count(userId),
+          forget: ({ userId }) => history.forget(userId),
+        },
         ...alertingParts(book, alerting),
         linksPart(links),
         ownersPart(selfService),
@@ -435,6 +457,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           migrationApi({ migrations, clock, logger }),
           reloadRoute({ api, logger }),
           ...pagesOfLinks(),
+          pages({ api, sources, clock, logger }),
         ],
         health: {
           healthy: () => true,

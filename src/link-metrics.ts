@@ -4,6 +4,8 @@ import type { MetricRegistry } from './metric-registry.ts'
 import { createCap } from './metric-series.ts'
 
 export interface LinkMetrics {
+  /** There is a link for a device of this manufacturer: its funnel begins at 0, so that the first visit counts. */
+  linkGiven(manufacturer: string): void
   linkVisited(stage: LinkVisitStage, manufacturer: string): void
   linkMinted(outcome: LinkMintOutcome): void
 }
@@ -30,12 +32,14 @@ export function createLinkMetrics({ counter }: Pick<MetricRegistry, 'counter'>):
     ['outcome'],
   )
   for (const outcome of outcomes) minted.add([outcome], 0)
+  // A funnel is read across: all its stages are there as soon as one of them is.
+  const count = (manufacturer: string, stage: LinkVisitStage | null) => {
+    const name = nameOf(manufacturer.slice(0, 100))
+    for (const each of stages) visits.add([each, name], each === stage ? 1 : 0)
+  }
   return {
-    linkVisited(stage, manufacturer) {
-      const name = nameOf(manufacturer.slice(0, 100))
-      // A funnel is read across: all its stages are there from the first visit on.
-      for (const each of stages) visits.add([each, name], each === stage ? 1 : 0)
-    },
+    linkGiven: (manufacturer) => count(manufacturer, null),
+    linkVisited: (stage, manufacturer) => count(manufacturer, stage),
     linkMinted: (outcome) => minted.add([outcome], 1),
   }
 }

@@ -190,6 +190,7 @@ export function createTelemetry({
       if (outcome.kind === 'failed') logger.warn({ reason: outcome.reason }, 'Heartbeat failed')
     },
     links: {
+      onGiven: (manufacturer) => metrics.linkGiven(manufacturer),
       onVisit: (stage, manufacturer) => metrics.linkVisited(stage, manufacturer),
       onMinted: (outcome) => metrics.linkMinted(outcome),
       onNoLink: (error) => logger.warn({ error }, 'No resolution link for a message'),

@@ -218,6 +218,16 @@ describe('metrics', () => {
     expect(values.get('fleet_build_info{version="1.2.3",revision="abc",node_version="v24.0.0"}')).toBe(1)
   })
 
+  it('begin the funnel of a manufacturer at 0 with its first link', async () => {
+    const metrics = create()
+    metrics.linkGiven('Vaillant')
+    metrics.linkVisited('shown', 'Vaillant')
+    metrics.linkGiven('Vaillant')
+    const values = await scrape(metrics)
+    const funnel = [...values].filter(([name]) => name.startsWith('fleet_link_visits'))
+    expect(funnel.map(([, value]) => value)).toEqual([1, 0, 0, 0, 0, 0])
+  })
+
   it('show the whole funnel of a manufacturer from the first visit on, and few of them by name', async () => {
     const metrics = create()
     metrics.linkVisited('shown', 'Vaillant')

@@ -9,10 +9,13 @@ import {
   labelVariable,
   type Row,
 } from './dashboard.ts'
+import { funnelQueries, stageColors, stageInRange, stagesInWords } from './link-funnel.ts'
 import {
   badAbove,
   badAboveNothing,
   badBelow,
+  type Column,
+  funnel,
   type PanelSpec,
   ranking,
   stat,
@@ -128,7 +131,7 @@ const fleet: readonly PanelSpec[] = [
     title: 'Devices, by type',
     description: 'Devices that each walk read. A gap downwards is an incomplete walk, not a smaller fleet.',
     unit: 'short',
-    width: 8,
+    width: 6,
     stacked: true,
     queries: [{ expr: sum(devices(), 'type'), legend: '{{type}}' }],
   }),
@@ -136,7 +139,7 @@ const fleet: readonly PanelSpec[] = [
     title: 'Not connected, by manufacturer',
     description: 'The ten manufacturers with the most devices that lost their login.',
     unit: 'short',
-    width: 8,
+    width: 6,
     stacked: true,
     links: [toSeries, alertList('List of lost connections', 'alertname=DeviceUnauthenticated')],
     queries: [
@@ -150,8 +153,18 @@ const fleet: readonly PanelSpec[] = [
     title: 'Users',
     description: 'Users that the last walk listed, with or without devices.',
     unit: 'short',
-    width: 8,
+    width: 6,
     queries: [{ expr: sum(state('fleet_users')), legend: 'users' }],
+  }),
+  timeseries({
+    title: 'Users who are moved over, by step',
+    description:
+      'Users who come from another system, by the last step that is done. Those who stay before done for long raise UserMigrationStuck. Always 0 without a migration.',
+    unit: 'short',
+    width: 6,
+    stacked: true,
+    links: [alertList('List of those who are stuck', 'alertname=UserMigrationStuck')],
+    queries: [{ expr: sum(state('fleet_migration_users'), 'step'), legend: '{{step}}' }],
   }),
   table({
     title: 'Manufacturers',
@@ -325,6 +338,92 @@ const reconnecting: readonly PanelSpec[] = [
       },
     ],
   }),
+  funnel({
+    title: 'How far people come with a link',
+    description: `In the time shown, of all types of devices. ${stagesInWords} Where the numbers fall, people give up.`,
+    unit: 'short',
+    decimals: 0,
+    width: 8,
+    height: 9,
+    colors: stageColors,
+    queries: funnelQueries(),
+  }),
+  table({
+    title: 'Links, by manufacturer',
+    description:
+      'The same by manufacturer. Far fewer that return than with others: its sign-in is where people give up. Many that fail: they come back and it does not help, which is for Podero. A name leads to its own dashboard.',
+    width: 16,
+    keys: [['manufacturer', 'Manufacturer']],
+    sortBy: 'Started',
+    keyLink: toManufacturer,
+    columns: [
+      linkColumn('Shown', 'shown'),
+      linkColumn('Started', 'started'),
+      linkColumn('Returned', 'returned'),
+      linkColumn('Verified', 'verified'),
+      linkColumn('Failed', 'failed'),
+      linkColumn('Cancelled', 'cancelled'),
+    ],
+  }),
+]
+
+function linkColumn(title: string, stage: Parameters<typeof stageInRange>[0]): Column {
+  return { title, unit: 'short', isWhole: true, expr: sum(stageInRange(stage), 'manufacturer') }
+}
+
+const owners: readonly PanelSpec[] = [
+  timeseries({
+    title: 'Mail to owners',
+    description:
+      'Attempts, by how they ended. Retry: the mail server was away, and it is tried again. Failed: refused for good, and staff is told.',
+    unit: 'short',
+    width: 6,
+    bars: true,
+    stacked: true,
+    colors: { sent: 'green', retry: 'yellow', failed: 'red' },
+    queries: [
+      {
+        expr: sum(increase('fleet_owner_mails_total', 'outcome=~"sent|retry|failed"'), 'outcome'),
+        legend: '{{outcome}}',
+      },
+    ],
+  }),
+  timeseries({
+    title: 'Owners who are not written to, by reason',
+    description:
+      'Alerts whose owner gets no mail at present, once for each reason. Those for an outage, quiet hours or something unread are looked at again.',
+    unit: 'short',
+    width: 6,
+    bars: true,
+    stacked: true,
+    queries: [
+      {
+        expr: `${sum(increase('fleet_owner_mails_total', 'outcome=~"skipped_.*"'), 'outcome')} > 0`,
+        legend: '{{outcome}}',
+      },
+    ],
+  }),
+  timeseries({
+    title: 'Alerts that went on to staff, by reason',
+    description:
+      'Of those that an owner could have put right. Much no_answer: the mail does not help. Much no_address or refused: addresses in the back office want care.',
+    unit: 'short',
+    width: 6,
+    bars: true,
+    stacked: true,
+    links: [alertList('List of what owners did not do', 'alertname=OwnerDidNothing')],
+    queries: [{ expr: sum(increase('fleet_owner_handovers_total'), 'reason'), legend: '{{reason}}' }],
+  }),
+  timeseries({
+    title: 'Owners who were written to',
+    description:
+      'By whether they still may be. Unsubscribed ones that grow as fast as the others: people are written to too often, or do not know who writes.',
+    unit: 'short',
+    width: 6,
+    stacked: true,
+    colors: { subscribed: 'green', unsubscribed: 'orange' },
+    queries: [{ expr: sum(state('fleet_owner_contacts'), 'state'), legend: '{{state}}' }],
+  }),
 ]
 
 const rows: readonly Row[] = [
@@ -333,6 +432,7 @@ const rows: readonly Row[] = [
   { title: 'The fleet', panels: fleet },
   { title: 'Alerts', panels: alerting },
   { title: 'Reconnection', panels: reconnecting },
+  { title: 'Mail to owners', panels: owners },
 ]
 
 export const fleetHealth = createDashboard({
@@ -344,7 +444,7 @@ export const fleetHealth = createDashboard({
     labelVariable({
       name: 'type',
       label: 'Type',
-      description: 'Types of devices. Alerts by rule are those of all types.',
+      description: 'Types of devices. Alerts by rule and links are those of all types.',
       query: 'label_values(fleet_devices{job=~"$job"}, type)',
       multi: true,
     }),

@@ -404,6 +404,54 @@ const messages: readonly PanelSpec[] = [
   }),
 ]
 
+const access: readonly PanelSpec[] = [
+  timeseries({
+    title: 'Fresh links, by outcome',
+    description:
+      'Links that the partner was asked for when somebody pressed the button. refused_host: one led to where `links.allowed_hosts` does not; failed: the partner gave none; not_recorded: the audit trail took nothing.',
+    unit: 'short',
+    width: 6,
+    bars: true,
+    stacked: true,
+    colors: { ok: 'green', failed: 'red', refused_host: 'purple', not_recorded: 'orange' },
+    queries: [{ expr: sum(increase('fleet_links_minted_total'), 'outcome'), legend: '{{outcome}}' }],
+  }),
+  timeseries({
+    title: 'Refused requests, by reason',
+    description:
+      'Requests that were refused because of who or what asked. A few a minute, all the time: a tool whose token is wrong or has expired. Very many at once: somebody tries.',
+    unit: 'short',
+    width: 6,
+    bars: true,
+    stacked: true,
+    queries: [{ expr: `${sum(increase('fleet_access_denied_total'), 'reason')} > 0`, legend: '{{reason}}' }],
+  }),
+  timeseries({
+    title: 'Audit trail',
+    description:
+      'Records that were added, by result, and those that could not be: then nobody can change anything, and no link is fetched.',
+    unit: 'short',
+    width: 6,
+    bars: true,
+    stacked: true,
+    colors: { begun: 'blue', ok: 'green', denied: 'yellow', failed: 'orange', 'not recorded': 'red' },
+    queries: [
+      { expr: sum(increase('fleet_audit_records_total'), 'result'), legend: '{{result}}' },
+      { expr: sum(increase('fleet_audit_failures_total')), legend: 'not recorded' },
+    ],
+  }),
+  timeseries({
+    title: 'Lost lines of the log of requests',
+    description:
+      'Lines of `partner_log` that could not be written. Nothing else suffers; the disk or its folder wants a look. Always 0 without the log.',
+    unit: 'short',
+    width: 6,
+    bars: true,
+    colors: { lost: 'red' },
+    queries: [{ expr: sum(increase('fleet_partner_log_dropped_total')), legend: 'lost' }],
+  }),
+]
+
 const process: readonly PanelSpec[] = [
   timeseries({
     title: 'Size of the database',
@@ -503,6 +551,7 @@ const rows: readonly Row[] = [
   { title: 'Partner API', panels: partner },
   { title: 'Rules', panels: rules },
   { title: 'Messages', panels: messages },
+  { title: 'Links, access and audit trail', panels: access },
   { title: 'Database and process', panels: process },
 ]
 

@@ -10,7 +10,8 @@ import {
   labelVariable,
   type Row,
 } from './dashboard.ts'
-import { badAboveNothing, badBelow, type PanelSpec, ranking, stat, timeseries } from './panel.ts'
+import { funnelQueries, stageColors, stagesInWords, visitsOverTime } from './link-funnel.ts'
+import { badAboveNothing, badBelow, funnel, type PanelSpec, ranking, stat, timeseries } from './panel.ts'
 import { share, state, sum } from './query.ts'
 
 const chosen = ['manufacturer="$manufacturer"', 'type=~"$type"']
@@ -185,6 +186,39 @@ const alerting: readonly PanelSpec[] = [
   }),
 ]
 
+const isIts = 'manufacturer="$manufacturer"'
+const reconnecting: readonly PanelSpec[] = [
+  funnel({
+    title: 'How far its customers come with a link',
+    description: `In the time shown, of all types of devices. ${stagesInWords} Where the numbers fall, people give up.`,
+    unit: 'short',
+    decimals: 0,
+    width: 6,
+    colors: stageColors,
+    queries: funnelQueries(isIts),
+  }),
+  funnel({
+    title: 'The same, of all others',
+    description:
+      'To compare with: where both fall alike it is our page or the partner; where only this manufacturer falls it is its sign-in.',
+    unit: 'short',
+    decimals: 0,
+    width: 6,
+    links: [toFleet],
+    colors: stageColors,
+    queries: funnelQueries('manufacturer!="$manufacturer"'),
+  }),
+  timeseries({
+    title: 'Links over time',
+    description: `${stagesInWords} Many that start while it has an outage: they come in vain.`,
+    unit: 'short',
+    width: 12,
+    bars: true,
+    colors: stageColors,
+    queries: [visitsOverTime(isIts)],
+  }),
+]
+
 const among: readonly PanelSpec[] = [
   ranking({
     title: 'Least connected manufacturers',
@@ -220,6 +254,7 @@ const rows: readonly Row[] = [
   { title: '$manufacturer now', panels: now },
   { title: 'Connection and optimisation', panels: connection },
   { title: 'Alerts', panels: alerting },
+  { title: 'Reconnection', panels: reconnecting },
   { title: 'Among all manufacturers', panels: among },
 ]
 

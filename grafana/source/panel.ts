@@ -164,10 +164,7 @@ export function timeseries(
 ): PanelSpec {
   const { queries, stacked = false, bars = false, levels, colors = {}, down = [] } = spec
   const overrides = [
-    ...Object.entries(colors).map(([series, fixedColor]) => ({
-      matcher: { id: 'byName', options: series },
-      properties: [{ id: 'color', value: { mode: FieldColorModeId.Fixed, fixedColor } }],
-    })),
+    ...colorOverrides(colors),
     ...down.map((series) => ({
       matcher: { id: 'byName', options: series },
       properties: [{ id: 'custom.transform', value: 'negative-Y' }],
@@ -279,6 +276,16 @@ export function ranking(
   }
 }
 
+/** Bars below each other in the order of the queries: how many came how far. */
+export function funnel(
+  spec: Common & { readonly queries: readonly Query[]; readonly colors: Readonly<Record<string, string>> },
+): PanelSpec {
+  const { queries, colors, ...rest } = spec
+  const bars = ranking({ ...rest, expr: '', legend: '' })
+  const { defaults } = bars.fieldConfig
+  return { ...bars, queries, fieldConfig: { defaults, overrides: colorOverrides(colors) } }
+}
+
 export interface Column {
   /** As the heading of the column says it. */
   readonly title: string
@@ -359,6 +366,14 @@ export function table(
 /** As Grafana names the queries of a panel: A, B, …, Z. */
 export function refId(index: number): string {
   return String.fromCharCode('A'.charCodeAt(0) + index)
+}
+
+/** Series by name, each in its colour. */
+function colorOverrides(colors: Readonly<Record<string, string>>) {
+  return Object.entries(colors).map(([series, fixedColor]) => ({
+    matcher: { id: 'byName', options: series },
+    properties: [{ id: 'color', value: { mode: FieldColorModeId.Fixed, fixedColor } }],
+  }))
 }
 
 function placed({ title, description, unit, width, height, links = [] }: Common, usual: number) {

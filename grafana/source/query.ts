@@ -12,6 +12,8 @@ const labelsOf = {
   fleet_alerts: ['alertname', 'severity', 'state'],
   fleet_manufacturer_alerts: ['manufacturer', 'device_type', 'alertname'],
   fleet_silences: ['state'],
+  fleet_owner_contacts: ['state'],
+  fleet_migration_users: ['step'],
 } as const satisfies Record<string, readonly string[]>
 
 /**

@@ -113,6 +113,7 @@ export async function demo(options: DemoOptions, context: CliContext): Promise<E
     const ending = AbortSignal.any([signal, stop.signal])
     const parts = [
       app.run(ending, (metricsUrl) => {
+        links.push({ label: 'On call', url: `${metricsUrl}/` })
         links.push({ label: 'Metrics', url: `${metricsUrl}/metrics` })
         for (const each of screen(options, { inboxUrl, metricsUrl, apiUrl: simulator.url })) print(each)
       }),
@@ -234,6 +235,7 @@ function screen(
     `Fleetwarden watches ${users} simulated users. One second is ${speed / 60} ${speed === 60 ? 'minute' : 'minutes'} here.`,
     '',
     `  Inbox     ${urls.inboxUrl}/`,
+    `  Page      ${urls.metricsUrl}/ (what fires, for the person on call)`,
     `  Metrics   ${urls.metricsUrl}/metrics`,
     `  Partner   ${urls.apiUrl} (the simulated API)`,
     '',
@@ -242,7 +244,8 @@ function screen(
     '     the first message arrives in Slack and by e-mail.',
     '  2. Click "Resolve" in it, do what the page says, and watch the alert resolve; others heal by themselves.',
     '  3. Sooner or later a manufacturer has an outage: one message, however many devices.',
-    '  4. In another terminal, list what fires; try `silence add` and `explain`, too:',
+    '  4. Open the page: acknowledge an alert, look at its story, silence one and see what that would match.',
+    '  5. In another terminal, list what fires; try `silence add` and `explain`, too:',
     `     npm run fleetwarden -- alerts --url ${urls.metricsUrl}`,
     '',
     "Each message is a line below (times are the demo's own). Ctrl-C ends it.",

@@ -51,6 +51,15 @@ export interface AccessOptions {
   readonly host: string
   readonly clock: Pick<Clock, 'now'>
   readonly events?: AccessEvents
+  /** What a browser gets in the place of a page; null: whoever asks is told as a program is. */
+  readonly refusalPage?: (context: Context<HttpEnv>, refusal: Refusal) => Promise<Response | null>
+}
+
+/** Somebody may not do what they asked for. `message` is for them. */
+export interface Refusal {
+  readonly status: 401 | 403
+  readonly reason: RefusalReason
+  readonly message: string
 }
 
 export interface Access {
@@ -115,7 +124,8 @@ export function createAccess({ publicUrl, host, clock, events, ...options }: Acc
       const isInvalid = decision.reason === 'unknown_token' || decision.reason === 'expired_token'
       context.header('WWW-Authenticate', isInvalid ? 'Bearer error="invalid_token"' : 'Bearer')
     }
-    return answerError(context, status, message)
+    const page = await options.refusalPage?.(context, { status, reason: decision.reason, message })
+    return page ?? answerError(context, status, message)
   }
 
   function decideLocally(context: Context<HttpEnv>, asking: Asking): Decision {

@@ -184,9 +184,7 @@ function select(
 ): readonly Alert[] {
   const found: Alert[] = []
   for (const alert of alerts) {
-    if (!isInTime()) {
-      throw new ApiError(400, `looking takes over ${longestQueryMs} ms: ask with fewer or simpler patterns`)
-    }
+    if (!isInTime()) throw tookTooLong()
     if (!isMatching(query.matchers, alert)) continue
     if (!isFiring(alert) && !(query.pending && alert.state === 'pending')) continue
     if (isWanted(alert)) found.push(alert)
@@ -203,10 +201,15 @@ function isMatching(matchers: readonly Matcher[], { labels }: Alert): boolean {
   return true
 }
 
-function createDeadline(clock: Pick<Clock, 'monotonic'>): () => boolean {
+/** To be asked before each alert: false when looking has taken too long. */
+export function createDeadline(clock: Pick<Clock, 'monotonic'>): () => boolean {
   const endAt = clock.monotonic() + longestQueryMs
   let looked = 0
   return () => ++looked % alertsBetweenLooks !== 0 || clock.monotonic() <= endAt
+}
+
+export function tookTooLong(): ApiError {
+  return new ApiError(400, `looking takes over ${longestQueryMs} ms: ask with fewer or simpler patterns`)
 }
 
 /** As in Alertmanager: muted ones that are neither silenced nor inhibited go with the active ones. */

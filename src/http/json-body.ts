@@ -24,7 +24,7 @@ export async function readJson<Schema extends z.ZodType>(
       `expected Content-Type: application/json, not ${type === '' ? 'none' : quote(type)}`,
     )
   }
-  const parsed = schema.safeParse(parse(await readBody(context)))
+  const parsed = schema.safeParse(parse(await readBody(context, mostBodyBytes)))
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.slice(0, 10).map(({ path, message }) => {
     const place = path.map(String).join('.').slice(0, 100)
@@ -37,19 +37,19 @@ export async function readJson<Schema extends z.ZodType>(
  * Not hono's own body limit: for a body that comes in chunks it makes a new Request out of the old one,
  * which fails beside a server that leaves Node's Request in place.
  */
-async function readBody(context: Context): Promise<Uint8Array> {
+export async function readBody(context: Context, mostBytes: number): Promise<Uint8Array> {
   const announced = Number(context.req.header('Content-Length') ?? 0)
   const chunks: Uint8Array[] = []
   let bytes = 0
-  if (announced <= mostBodyBytes) {
+  if (announced <= mostBytes) {
     for await (const chunk of context.req.raw.body ?? []) {
       bytes += chunk.length
-      if (bytes > mostBodyBytes) break
+      if (bytes > mostBytes) break
       chunks.push(chunk)
     }
   }
-  if (Math.max(announced, bytes) > mostBodyBytes) {
-    throw new ApiError(413, `a body may have ${mostBodyBytes} bytes`)
+  if (Math.max(announced, bytes) > mostBytes) {
+    throw new ApiError(413, `a body may have ${mostBytes} bytes`)
   }
   return Buffer.concat(chunks)
 }

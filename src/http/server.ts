@@ -127,7 +127,7 @@ export function createRoutes(
   )
   app.use(async (context, next) => {
     await next()
-    context.header('Cache-Control', 'no-store')
+    if (!context.res.headers.has('Cache-Control')) context.header('Cache-Control', 'no-store')
     // Else the connection of this last request would be kept alive, and hold up the end.
     if (isClosing()) context.header('Connection', 'close')
   })

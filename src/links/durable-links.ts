@@ -67,6 +67,8 @@ export interface DurableLinksOptions {
 }
 
 export interface LinkEvents extends MintingEvents {
+  /** There is a link for a device of this manufacturer; told again and again. */
+  onGiven(manufacturer: string): void
   onVisit(stage: LinkStage, manufacturer: string): void
   /** A message went out without a link. */
   onNoLink(error: unknown): void
@@ -97,6 +99,7 @@ export async function openDurableLinks(options: DurableLinksOptions): Promise<Du
     onVerified: visit('verified'),
     onStorageError: events.onLinkFault,
   })
+  for (const { manufacturer } of links.all()) events.onGiven(manufacturer)
   const readings = createFreshReadings({
     clock,
     readDevice: (device) => options.readDevice(device, signal),
@@ -130,7 +133,8 @@ export async function openDurableLinks(options: DurableLinksOptions): Promise<Du
 
   async function urlOf(alert: Alert, purpose: 'staff' | 'owner'): Promise<AlertLink | null> {
     if (publicUrl === null || signer === null) return null
-    const { episode, expiresAt } = await links.give(alert)
+    const { episode, expiresAt, manufacturer } = await links.give(alert)
+    events.onGiven(manufacturer)
     if (links.usable(episode, clock.now()) === null) return null
     const token = signer.sign({ purpose, id: episode, expiresAt })
     return { url: `${publicUrl}/r/${token}`, validUntil: expiresAt }

@@ -92,7 +92,13 @@ export interface DispatcherOptions extends Delivery {
 /** What happened, for logs and metrics. Reasons hold no secret. */
 export interface DispatcherEvents {
   onAttempt(integration: Integration, outcome: SendOutcome['kind'] | 'timeout', seconds: number): void
-  onDelivered(notification: Notification, integration: Integration, refused: readonly string[]): void
+  /** `toldBefore`: fingerprints that it took for firing until then. */
+  onDelivered(
+    notification: Notification,
+    integration: Integration,
+    refused: readonly string[],
+    toldBefore: readonly string[],
+  ): void
   onFailure(
     notification: Notification,
     integration: Integration,

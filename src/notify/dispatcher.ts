@@ -364,7 +364,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     // After a reload its successor has it too.
     const lane = lanes.get(row.integrationKey)
     if (lane?.queued(groupKey)?.row.at === at) lane.drop(groupKey)
-    events.onDelivered(notification, integration, refused)
+    events.onDelivered(notification, integration, refused, before?.firing ?? [])
     await retryUnsaved()
     if (group === undefined) return
     try {

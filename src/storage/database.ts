@@ -27,6 +27,8 @@ export interface ReadableTables {
    * `table.columns` come first in each, what comes behind them is the database's own.
    */
   slices(table: Table, onSlice: (rows: readonly Row[]) => void | Promise<void>): Promise<void>
+  /** The rows that have one of these lists of values in the columns `by`, in no order; each list is given once. */
+  find(table: Table, by: readonly string[], values: Iterable<readonly Cell[]>): Promise<readonly Row[]>
   select(sql: string, ...values: readonly Cell[]): Promise<readonly Row[]>
 }
 

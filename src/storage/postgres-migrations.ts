@@ -179,6 +179,19 @@ const steps: readonly string[] = [
   );
   `,
   postgresAuditSchema,
+  `
+  CREATE TABLE history (
+    fingerprint TEXT NOT NULL,
+    episode TEXT NOT NULL,
+    what TEXT NOT NULL,
+    user_id TEXT,
+    first_at DOUBLE PRECISION NOT NULL,
+    last_at DOUBLE PRECISION NOT NULL,
+    times INTEGER NOT NULL,
+    EXCLUDE USING hash ((fingerprint || E'\\n' || episode || E'\\n' || what) WITH =)
+  );
+  CREATE INDEX history_of_alert ON history USING hash (fingerprint);
+  `,
 ]
 
 export const schemaName = 'fleetwarden'

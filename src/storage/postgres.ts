@@ -235,6 +235,19 @@ function createTables(session: Session): WritableTables {
       }
       await session.query('CLOSE slice')
     },
+    async find({ name, columns }, by, values) {
+      const of = columns.map((column) => `${name}.${column}`).join(', ')
+      const isSame = by.map((column) => `${name}.${column} = wanted.${column}`).join(' AND ')
+      const found: Row[] = []
+      for (const slice of slicesOf(values)) {
+        const rows = await session.query(
+          `SELECT ${of} FROM ${name}, json_populate_recordset(NULL::${name}, $1) AS wanted WHERE ${isSame}`,
+          [JSON.stringify(objects(by, slice))],
+        )
+        found.push(...rows.map(decodedRow))
+      }
+      return found
+    },
     select: (sql, ...values) => select(sql, values),
     async run(sql, ...values) {
       await select(sql, values)

@@ -17,6 +17,8 @@ export interface Table<Column extends string = string> {
   readonly keys: readonly Column[]
   /** In SQL, which rows were put there by somebody, where a new database is not empty; all, unless told. */
   readonly isUsed?: string
+  /** In SQLite, rows are in the order of their keys, and have no number besides. */
+  readonly isWithoutRowId?: boolean
   /** Triggers refuse rows that do not come the way they should. */
   readonly isGuarded?: boolean
 }
@@ -26,6 +28,12 @@ export function positions<Column extends string>(
   columns: readonly Column[],
 ): Readonly<Record<Column, number>> {
   return Object.fromEntries(columns.map((column, index) => [column, index])) as Record<Column, number>
+}
+
+/** What was read, as it can be written. */
+export function cell(value: unknown): Cell {
+  if (typeof value === 'string' || typeof value === 'number' || value === null) return value
+  throw new StorageError('corrupt', 'a column holds neither text nor number')
 }
 
 // Each cell is looked at, since a damaged file may hold anything; what the text stands for is ours.

@@ -12,7 +12,7 @@ import { type Clock, systemClock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { createCallQueue } from './call-queue.ts'
 import type { Database, WritableTables } from './database.ts'
-import { number, text } from './rows.ts'
+import { cell, type Row, text } from './rows.ts'
 import { openFile, storageError } from './sqlite-file.ts'
 import { createStatements } from './sqlite-rows.ts'
 import { type Storage, StorageError } from './storage.ts'
@@ -98,16 +98,31 @@ export async function openSqliteTables(options: SqliteFileOptions): Promise<Data
 function createTables(db: DatabaseSync): WritableTables {
   const statements = createStatements(db)
   return {
-    async slices({ name, columns }, onSlice) {
+    async slices({ name, columns, keys, isWithoutRowId = false }, onSlice) {
       // By row id in slices: half the time of an iterator, and no cursor stays open over a turn.
-      const slice = statements.select(
-        `SELECT ${columns.join(', ')}, rowid FROM ${name} WHERE rowid > ? ORDER BY rowid LIMIT ?`,
+      const order = isWithoutRowId ? keys : ['rowid']
+      const [of, by, places] = [
+        [...columns, ...order].join(', '),
+        order.join(', '),
+        order.map(() => '?').join(', '),
+      ]
+      const first = statements.select(`SELECT ${of} FROM ${name} ORDER BY ${by} LIMIT ?`)
+      const next = statements.select(
+        `SELECT ${of} FROM ${name} WHERE (${by}) > (${places}) ORDER BY ${by} LIMIT ?`,
       )
-      for (let rows = slice([-1, sliceRows]); rows.length > 0; ) {
+      for (let rows = first([sliceRows]); rows.length > 0; ) {
         await onSlice(rows)
         await nextTurn()
-        rows = slice([number(rows.at(-1) ?? [], columns.length), sliceRows])
+        const last = (rows.at(-1) ?? []).slice(columns.length)
+        rows = next([...last.map(cell), sliceRows])
       }
+    },
+    async find({ name, columns }, by, values) {
+      const isSame = by.map((column) => `${column} = ?`).join(' AND ')
+      const select = statements.select(`SELECT ${columns.join(', ')} FROM ${name} WHERE ${isSame}`)
+      const found: Row[] = []
+      await inSlices(values, (one) => found.push(...select(one)))
+      return found
     },
     select: async (sql, ...values) => statements.select(sql)(values),
     upsert: (table, rows) => inSlices(rows, statements.upsert(table)),

@@ -2,6 +2,7 @@
 // who use them (alerts/, notify/, links/); this folder implements them and is the only one that names a
 // database. The contract is tested by test/storage/contract.ts, the same for each database.
 
+import type { HistoryStore } from '../alerts/history.ts'
 import type { SilenceStore } from '../alerts/silence.ts'
 import type { AlertStore } from '../alerts/store.ts'
 import type { WalkStore } from '../alerts/walk-store.ts'
@@ -19,6 +20,7 @@ import type { OwnerStore } from '../owners/owner-store.ts'
 export interface Storage
   extends AlertStore,
     AuditStore,
+    HistoryStore,
     LinkStore,
     MigrationStore,
     NotifyStore,

@@ -6,6 +6,7 @@ import type { StoredSilence } from '../alerts/silence.ts'
 import type { Logger } from '../logger.ts'
 import { auditHeadTable, auditRecordTable, createAuditStore } from './audit-tables.ts'
 import type { Database } from './database.ts'
+import { createHistoryStore, historyTable } from './history-table.ts'
 import { createLinkStore, linkTable } from './link-table.ts'
 import { loadAll, readOrSkip } from './loading.ts'
 import { contactTable, createOwnerStore, letterTable, outageTable, ownerKeyTable } from './owner-tables.ts'
@@ -49,6 +50,7 @@ export const allTables: readonly Table[] = [
   walkTable,
   silenceTable,
   acknowledgementTable,
+  historyTable,
   linkTable,
   ownerKeyTable,
   contactTable,
@@ -70,6 +72,7 @@ export function createTableStorage(database: Database, { logger }: { readonly lo
   const { read, write } = database
   return {
     ...createAuditStore(database),
+    ...createHistoryStore(database),
     ...createLinkStore(database, logger),
     ...createMigrationStore(database, logger),
     ...createOwnerStore(database),

@@ -65,6 +65,7 @@ async function contentOf(storage: Storage) {
     silences: sorted(await storage.loadSilences()),
     acknowledgements: sorted(await storage.loadAcknowledgements()),
     walk: await storage.loadWalkState(),
+    history: [await storage.loadHistory('f0'), await storage.loadHistory('f599')],
     links: sorted(await storage.loadLinks()),
     ownerKey: await storage.ownerKey('another'),
     contact: await storage.contactByDigest('d1'),
@@ -93,6 +94,7 @@ describe('storage copy', () => {
       '         1  walk_state',
       '         2  silence',
       '         2  acknowledgement',
+      '       600  history',
       '         2  link',
       '         1  owner_key',
       '         1  owner_contact',
@@ -101,7 +103,7 @@ describe('storage copy', () => {
       '         1  user_migration',
       '         6  audit_record',
       '         1  audit_head',
-      '      1228  rows were copied, read back and found the same.',
+      '      1828  rows were copied, read back and found the same.',
     ])
     expect(before.verdict).toMatchObject({ findings: [], firstSeq: 3, records: 6, erased: 1 })
     expect(await inPostgres(contentOf)).toEqual(before)

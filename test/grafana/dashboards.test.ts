@@ -121,7 +121,7 @@ describe.each(all)('$path', ({ path, dashboard }) => {
   it('names each query of a panel, and says what its series are', () => {
     for (const panel of panels) {
       const targets = targetsOf(panel)
-      expect(targets.map(({ refId }) => refId)).toEqual(['A', 'B', 'C', 'D', 'E'].slice(0, targets.length))
+      expect(targets.map(({ refId }) => refId)).toEqual([...'ABCDEFGH'].slice(0, targets.length))
       for (const { instant, range, expr, legendFormat } of targets) {
         expect(instant, panel.title).toBe(!range)
         const labels = [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label = '']) => label)

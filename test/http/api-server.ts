@@ -2,7 +2,7 @@
 
 import type { Clock } from '../../src/clock.ts'
 import type { AccessConfig } from '../../src/config.ts'
-import { type Access, type AccessEvents, createAccess } from '../../src/http/access.ts'
+import { type Access, type AccessEvents, type AccessOptions, createAccess } from '../../src/http/access.ts'
 import { apiV1, reloadRoute } from '../../src/http/api-v1.ts'
 import { apiV2 } from '../../src/http/api-v2.ts'
 import { type HttpServer, type RouteModule, startHttpServer, type Timeouts } from '../../src/http/server.ts'
@@ -25,6 +25,8 @@ export interface ApiServerOptions {
   readonly timeouts?: Partial<Timeouts>
   /** Besides those of the API. */
   readonly routes?: readonly RouteModule[]
+  readonly routesOf?: (alerting: FakeAlerting) => readonly RouteModule[]
+  readonly refusalPage?: NonNullable<AccessOptions['refusalPage']>
 }
 
 export async function startApiServer(
@@ -35,6 +37,8 @@ export async function startApiServer(
     events,
     host = '127.0.0.1',
     routes = [],
+    routesOf = () => [],
+    refusalPage,
     timeouts = {},
   }: ApiServerOptions = {},
 ): Promise<ApiServer> {
@@ -42,7 +46,11 @@ export async function startApiServer(
   const logger = { ...silentLogger, error: (fields: LogFields) => void errors.push(fields) }
   const alerting = createFakeAlerting({ now: clock.now })
   const options = { api: alerting, clock, logger }
-  const access = createAccess({ config, publicUrl, host, clock, ...(events === undefined ? {} : { events }) })
+  const access = createAccess({
+    ...{ config, publicUrl, host, clock },
+    ...(events === undefined ? {} : { events }),
+    ...(refusalPage === undefined ? {} : { refusalPage }),
+  })
   const server: HttpServer = await startHttpServer({
     host,
     access,
@@ -50,7 +58,7 @@ export async function startApiServer(
     port: 0,
     metrics: { render: async () => ({ contentType: 'text/plain', body: '' }) },
     health: { healthy: () => true, ready: () => ({ ready: true, reasons: [] }) },
-    routes: [apiV2(options), apiV1(options), reloadRoute(options), ...routes],
+    routes: [apiV2(options), apiV1(options), reloadRoute(options), ...routes, ...routesOf(alerting)],
     clock,
     logger,
   })

@@ -125,7 +125,7 @@ export function createFakeAlerting({ now }: { now: () => number }): FakeAlerting
       return { ...alert, fingerprint: print }
     },
     alerts: () => book.values(),
-    alert: (print) => book.get(print),
+    alert: (print) => (book.get(print)?.state === 'resolved' ? undefined : book.get(print)),
     suppressionOf: ({ fingerprint: print, labels }) => ({
       silencedBy: [...silenceMap.values()]
         .filter((silence) => stateOf(silence) === 'active' && matchesAll(silence.matchers, labels))

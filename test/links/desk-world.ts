@@ -187,6 +187,7 @@ export async function startDeskWorld(
         world.audit.push(entry)
       },
       events: {
+        onGiven: () => {},
         onVisit: (stage: LinkStage, manufacturer) => void world.visits.push(`${stage} ${manufacturer}`),
         onMinted: (result) => void world.minted.push(result),
         onRefusedHost: (host) => void world.refusedHosts.push(host),

@@ -272,10 +272,15 @@ function barsBody(panel: Panel, lines: readonly Line[]): string {
   const most = Math.max(...lines.map(({ series }) => series.values[0]?.[1] ?? 0), 1e-9)
   const bars = lines.map(({ name, series }) => {
     const value = series.values[0]?.[1] ?? 0
+    const override = panel.fieldConfig?.overrides.find(({ matcher }) => matcher.options === name)
+    const own = override?.properties.find(({ id }) => id === 'color')?.value as
+      | { fixedColor?: string }
+      | undefined
     const color =
-      defaults.color?.mode === 'fixed'
+      own?.fixedColor ??
+      (defaults.color?.mode === 'fixed'
         ? (defaults.color.fixedColor ?? 'text')
-        : colorAt(defaults.thresholds, value)
+        : colorAt(defaults.thresholds, value))
     return `<tr><td>${escaped(name)}</td><td class="wide"><i style="width:${(value / most) * 100}%;background:${hex(color)}"></i></td><td style="color:${hex(color)}">${escaped(shown(value, panel))}</td></tr>`
   })
   return `<table class="bars">${bars.join('')}</table>`

@@ -22,13 +22,24 @@ import {
   rulePaths,
   variablesOf,
 } from '../grafana/sources.ts'
-import { pause, root, startWorld, until, type World } from '../scenarios/harness.ts'
+import { pause, root, slackText, startWorld, until, type World } from '../scenarios/harness.ts'
 import { drawDashboards } from './dashboard-picture.ts'
 import { freePort, type Prometheus, type Series, startPrometheus } from './prometheus.ts'
 
 const withinMs = 90_000
 const job = 'fleetwarden-check'
+const publicUrl = 'https://fleet.example.com'
 const pictures = process.argv[2] === '--pictures' ? (process.argv[3] ?? 'docs/images') : null
+
+// Counters that begin at 0, so that their panels return series before anything has happened.
+const mustCount = [
+  'fleet_link_visits_total{stage="verified"}',
+  'fleet_link_visits_total{stage="cancelled"}',
+  'fleet_links_minted_total{outcome="ok"}',
+  'fleet_owner_mails_total{outcome="sent"}',
+  'fleet_access_denied_total',
+  'fleet_audit_records_total{result="denied"}',
+]
 
 // Fails for every device.
 const brokenRule = `  - name: broken
@@ -62,12 +73,35 @@ await using world = await startWorld({
 })
 const manufacturer = manufacturerWithMany(world)
 const port = await freePort()
+const [scraper, admin] = [await createToken('prometheus', 'viewer'), await createToken('deploy', 'admin')]
 await world.configure({
   partner: { requests_per_second: 2_000, timeout: '1s' },
   poll: { schedule: '*/3 * * * * *', recheck_interval: '2s' },
-  http: { listen: `127.0.0.1:${port}`, public_url: 'https://fleet.example.com' },
+  http: {
+    ...{ listen: `127.0.0.1:${port}`, public_url: publicUrl },
+    access: { tokens: [scraper.entry, admin.entry], metrics: 'viewer' },
+  },
+  links: {
+    signing_key: 'a-signing-key-of-more-than-32-characters',
+    requests_per_minute: { per_link: 1_000, total: 1_000 },
+  },
   heartbeat: { url: `${new URL(world.simulator.url).origin}/_simulator/` },
-  alerting: { route: { group_wait: '1s', group_interval: '2s' } },
+  alerting: {
+    route: {
+      ...{ group_wait: '1s', group_interval: '2s' },
+      routes: [
+        { matchers: ['alertname="DeviceUnauthenticated"'], receiver: 'owners', continue: true },
+        { receiver: 'on-call' },
+      ],
+    },
+    receivers: [
+      { name: 'on-call', slack_configs: [{}], email_configs: [{ to: 'on-call@example.com' }] },
+      {
+        name: 'owners',
+        owner_configs: [{ after: '0s', quiet_hours: false, company: { name: 'Stadtwerke' } }],
+      },
+    ],
+  },
 })
 const startedAt = Date.now() / 1_000
 let service = world.startService()
@@ -75,6 +109,7 @@ await service.url()
 await using prometheus = await startPrometheus({
   target: `127.0.0.1:${port}`,
   job,
+  token: scraper.token,
   ruleFiles: rulePaths.map((path) => join(folder, path)),
 })
 
@@ -82,13 +117,16 @@ await until('a walk is scraped', async () => (await prometheus.instant('fleet_de
 // What changed since before needs a before.
 await pause(8_000)
 const trouble = makeTrouble(world)
-const waiting = new Map<string, Asked>(dashboards.flatMap(askedBy).map((asked) => [asked.where, asked]))
+const people = peopleWithLinks(world, `http://127.0.0.1:${port}`)
+const asks = [...dashboards.flatMap(askedBy), ...mustCount.map(askedOf)]
+const waiting = new Map<string, Asked>(asks.map((asked) => [asked.where, asked]))
 const total = waiting.size
 const giveUpAt = Date.now() + withinMs
 let hasRestarted = false
 while (waiting.size > 0 && Date.now() < giveUpAt) {
   for (const [where, { ask }] of waiting) if (await ask()) waiting.delete(where)
   trouble.goOn()
+  people.goOn()
   if (!hasRestarted && Date.now() / 1_000 - startedAt > 25) {
     hasRestarted = true
     await service.end('SIGTERM')
@@ -113,7 +151,7 @@ console.log(`alerts that are pending or firing: ${firing.join(', ')}`)
 
 if (pictures !== null) {
   trouble.end()
-  await trouble.everydayLife(150_000)
+  await trouble.everydayLife(150_000, people.goOn)
   await drawDashboards({
     dashboards,
     prometheus,
@@ -148,6 +186,11 @@ function askedBy(dashboard: (typeof dashboards)[number]): Asked[] {
     return [{ where: `${dashboard.title} / variable ${variable.name}`, expr: selector, ask }]
   })
   return [...ofQueries, ...ofVariables]
+}
+
+function askedOf(counter: string): Asked {
+  const expr = `sum(${counter}) > 0`
+  return { where: counter, expr, ask: async () => (await prometheus.instant(expr)).length > 0 }
 }
 
 /** As Grafana would, for a graph of the last minute. */
@@ -185,6 +228,12 @@ function isUseful({ where, unit }: DashboardQuery, series: readonly Series[]): b
 }
 
 // ---- the world
+
+async function createToken(name: string, role: string): Promise<{ token: string; entry: unknown }> {
+  const { stdout } = await world.runCommand(['token', 'create', '--name', name, '--role', role])
+  const [token = '', line = ''] = stdout.trim().split('\n')
+  return { token, entry: (parse(line) as unknown[])[0] }
+}
 
 /** The shipped rules, in a hurry: what waits for a quarter of an hour waits for a second. */
 function hastyRules(): string {
@@ -249,7 +298,7 @@ function makeTrouble({ simulator, fleet, clock }: World) {
       healAll()
     },
     /** Devices break and heal as they do; one outage, and a partner that is not always there. */
-    everydayLife: async (forMs: number) => {
+    everydayLife: async (forMs: number, each: () => void) => {
       const kinds = ['unauthenticated', 'unauthenticated', 'stale_state', 'optimization_inactive'] as const
       const broken: SimulatedDevice[] = []
       const endAt = Date.now() + forMs
@@ -264,8 +313,70 @@ function makeTrouble({ simulator, fleet, clock }: World) {
         if (turn === 16) faults.add({ kind: 'manufacturer_outage', manufacturer })
         if (turn === 30) faults.clear()
         if (turn === 30) faults.add({ kind: 'status', status: 503, share: 0.01 })
+        each()
         await pause(3_000)
       }
+    },
+  }
+}
+
+/**
+ * Those who open the links of messages: one at a time, some of whom give up on the way. And those who
+ * reload, or want to change what they may not.
+ */
+function peopleWithLinks({ slack }: World, service: string) {
+  const seen = new Set<string>()
+  let turn = 0
+
+  function newTokens(): string[] {
+    const texts = slack.messages.items().map(slackText)
+    const tokens = texts.flatMap((text) =>
+      [...text.matchAll(/\/r\/([\w.-]+)\|/g)].map(([, token = '']) => token),
+    )
+    return tokens.filter((token) => !seen.has(token))
+  }
+
+  /** As far as `patience` says, from opening it to the way back. */
+  async function follow(token: string, patience: number): Promise<void> {
+    const link = `${service}/r/${token}`
+    await fetch(link)
+    if (patience === 0) return
+    const pressed = await fetch(link, { method: 'POST', redirect: 'manual' })
+    const atPartner = pressed.headers.get('location')
+    if (atPartner === null || patience === 1) return
+    if (patience === 2) return void (await fetch(`${link}/cancelled`))
+    const done = await fetch(atPartner, { method: 'POST', redirect: 'manual' })
+    const back = done.headers.get('location')
+    if (back !== null) await fetch(back.replace(publicUrl, service))
+  }
+
+  async function post(path: string, headers: Readonly<Record<string, string>>): Promise<void> {
+    await fetch(`${service}/${path}`, { method: 'POST', headers })
+  }
+
+  async function act(): Promise<void> {
+    turn += 1
+    const [token] = newTokens()
+    if (turn % 20 === 5) await post('-/reload', { Authorization: `Bearer ${admin.token}` })
+    if (turn % 3 === 0) await post('api/v2/silences', {})
+    if (turn % 4 === 0) await post('api/v2/silences', { Authorization: `Bearer ${scraper.token}` })
+    if (turn % 7 === 0) await post('api/v2/silences', { Origin: 'https://elsewhere.example' })
+    if (token !== undefined) await follow(token, turn % 8)
+    if (token !== undefined) seen.add(token)
+  }
+
+  let isBusy = false
+  return {
+    /** Begins the next one, unless the one before is still at it: nobody waits for them. */
+    goOn: () => {
+      if (isBusy) return
+      isBusy = true
+      act()
+        // Between its end and its start nobody reaches the service.
+        .catch((error) => check(error instanceof TypeError, `people with links: ${error}`))
+        .finally(() => {
+          isBusy = false
+        })
     },
   }
 }

@@ -37,14 +37,24 @@ export async function startPrometheus(options: {
   readonly target: string
   readonly job: string
   readonly ruleFiles: readonly string[]
+  /** What lets it read metrics. */
+  readonly token: string
 }): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'fleetwarden-prometheus-'))
   const file = join(folder, 'prometheus.yaml')
+  const tokenFile = join(folder, 'token')
   const configuration = {
     global: { scrape_interval: '500ms', scrape_timeout: '500ms', evaluation_interval: '1s' },
     rule_files: options.ruleFiles,
-    scrape_configs: [{ job_name: options.job, static_configs: [{ targets: [options.target] }] }],
+    scrape_configs: [
+      {
+        job_name: options.job,
+        authorization: { credentials_file: tokenFile },
+        static_configs: [{ targets: [options.target] }],
+      },
+    ],
   }
+  await writeFile(tokenFile, `${options.token}\n`)
   await writeFile(file, JSON.stringify(configuration))
   const address = `127.0.0.1:${await freePort()}`
   const child = spawn(

@@ -150,7 +150,7 @@ describe.concurrent('a customer who is forgotten', () => {
       code: 0,
       stderr: expect.stringContaining('still exists at the partner'),
     })
-    expect(stdout).toMatch(/^Erased:\n {2}0 {2}alerts\n/)
+    expect(stdout).toMatch(/^Erased:\n {2}0 {2}history of alerts\n {2}0 {2}alerts\n/)
     expect(stdout).toMatch(/^The audit trail keeps this in the place of the id: [0-9a-f]{32}:[0-9a-f]{64}$/m)
     expect(await world.runCommand(['forget', '--url', url, '--user', 'a b', '--yes'])).toMatchObject({
       code: 1,

@@ -96,6 +96,9 @@ describe('a link', () => {
       world.lose(device)
       await using app = await world.startApp()
       const token = await tokenFor(world, app, device)
+      expect((await app.metrics()).text).toMatch(
+        /fleet_link_visits_total\{stage="shown",manufacturer="[^"]+"\} 0\n/,
+      )
       expect(await deskOf(app).look(token, { isShown: true })).toMatchObject({
         deviceType: type,
         manufacturer: device.manufacturer.name,

@@ -42,6 +42,21 @@ describe.concurrent('the service on PostgreSQL', () => {
     world.lose(first)
     await toldOf(first.id, 1, 0)
 
+    // Somebody is forgotten while it runs, and the trail says so.
+    const forgotten = await fetch(`${await service.url()}/api/v1/forget`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ user: 'f0000000-0000-4000-8000-000000000000', dry_run: false }),
+    })
+    expect(forgotten.status).toBe(200)
+    const trail = await fetch(`${await service.url()}/api/v1/audit?action=user.forget`)
+    expect(
+      (await trail.text())
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).result),
+    ).toEqual(['begun', 'ok'])
+
     // Killed when that is remembered, and started again: nothing to say.
     await walksEnd(service, 2)
     await service.end('SIGKILL')
@@ -72,6 +87,8 @@ describe.concurrent('the service on PostgreSQL', () => {
       `sqlite:${world.databaseFile}`,
     ])
     expect(moved).toMatchObject({ code: 0, stderr: '' })
+    const verified = await world.runCommand(['audit', 'verify', '--database', world.databaseFile])
+    expect(verified).toMatchObject({ code: 0, stderr: '' })
     await world.configure(config)
     service = world.startService()
     await walksEnd(service, 2)

@@ -13,6 +13,7 @@ import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { alertFixture, alertsFixture, silenceFixture, walkStateFixture as walkState } from './fixtures.ts'
+import { describeHistoryStore } from './history-contract.ts'
 import { describeOwnerStore } from './owner-contract.ts'
 
 export interface TestDatabase {
@@ -715,6 +716,8 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
     })
 
     describeOwnerStore({ store: () => storage, reopen })
+    describeHistoryStore({ store: () => storage, reopen })
+
     it('keeps users who are moved over, one state for each', async () => {
       await fc.assert(
         fc.asyncProperty(

@@ -145,6 +145,21 @@ export async function fillStorage(storage: Storage): Promise<void> {
   await storage.saveAcknowledgements({ upserts: acknowledgements, deletedFingerprints: [] })
   await storage.saveWalkState(walkStateFixture)
   await storage.saveLinks({ upserts: ['e1', 'e2'].map(linkFixture), deletedEpisodes: [] })
+  const happened = {
+    kind: 'add',
+    episode: 'e1',
+    what: { kind: 'state', state: 'firing', reason: 'condition' },
+  } as const
+  // More than a slice, of which one counts twice.
+  const fingerprints = [...Array.from({ length: 600 }, (_, n) => `f${n}`), 'f0']
+  await storage.saveHistory(
+    fingerprints.map((fingerprint, at) => ({
+      ...happened,
+      fingerprint,
+      at,
+      userId: at % 2 > 0 ? null : 'u1',
+    })),
+  )
   await storage.ownerKey('key')
   const letter = {
     userId: 'u1',
