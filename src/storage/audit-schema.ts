@@ -1,7 +1,7 @@
-// The audit trail's step of the schema of each database (migrations.ts, postgres-migrations.ts). Its triggers let the table only be added to:
-// a record changes only by losing its subject, and goes only up to where the head says that it may. They
-// are there for our own mistakes, and for a hand in a shell that means no harm. Who wants to
-// drops them, and then it is the hashes that show it.
+// The audit trail's step of the schema of each database (migrations.ts, postgres-migrations.ts). Its triggers
+// let the table only be added to: a record changes only by losing its subject, and goes only up to where
+// the head says that it may. They are there for our own mistakes, and for a hand in a shell that means no
+// harm. Who wants to drops them, and then it is the hashes that show it.
 //
 // In SQLite they hold for REPLACE as well, which removes rows without asking a DELETE trigger: a record is
 // refused BEFORE that unless its number is the next one. In PostgreSQL they hold for TRUNCATE.

@@ -328,6 +328,9 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         expect(await reader.verify()).toMatchObject({ records: 1_600, findingCount: 0 })
         busy = false
         expect(turns).toBeGreaterThan(2)
+        const erased = Array.from({ length: 250 }, (_, n) => 2 * n + 1)
+        await trail.erase(erased, { ...entry(), action: 'user.forget' })
+        expect(await trail.verify()).toMatchObject({ records: 1_601, erased: 250, findingCount: 0 })
         expect(largest).toBeLessThanOrEqual(500)
       })
     })
