@@ -57,7 +57,7 @@ const config = await parseConfig({
   readFile: (path) => readFile(path, 'utf8'),
   glob: async () => ['none.yaml'],
 })
-const storage = await openSqlite({ path: config.storage.path })
+const storage = await openSqlite({ path: join(options.folder, 'fleet.db') })
 const book = await openAlertBook(storage, { downMs: 0, flapping: config.flapping })
 const alerting = await openAlerting({
   config,

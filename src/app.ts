@@ -48,7 +48,7 @@ import { walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
 import { isSameValue } from './same-value.ts'
 import { openSelfService } from './self-service.ts'
-import { openSqlite } from './storage/sqlite.ts'
+import { openStorage } from './storage/open.ts'
 import { createTelemetry } from './telemetry.ts'
 
 export interface AppDeps {
@@ -70,7 +70,10 @@ export type ReloadOutcome =
   | { readonly ok: false; readonly problems: readonly string[] }
 
 export interface App {
-  /** Serves metrics and health, walks, alerts and delivers until the signal aborts and all of it has ended. */
+  /**
+   * Serves metrics and health, walks, alerts and delivers until the signal aborts and all of it has ended.
+   * Rejects with StorageError `locked` when another process has taken over the database.
+   */
   run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void>
   /** One walk alone. */
   walkOnce(signal: AbortSignal): Promise<WalkOutcome>
@@ -113,7 +116,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const activity = createActivity({ now: () => clock.now() })
     const telemetry = activity.noting(createTelemetry({ logger, metrics, clock }))
 
-    const storage = await openSqlite({ path: config.storage.path, clock, logger })
+    const storage = await openStorage(config.storage, { clock, logger })
     releases.defer(() => storage.close())
     if (storage.recovered !== null) {
       metrics.storageRecovered()
@@ -438,7 +441,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       return [linkPages({ desk: links.desk, owners: selfService.desk, publicUrl, clock, logger })]
     }
 
-    async function run(signal: AbortSignal, onListening?: (url: string) => void): Promise<void> {
+    async function run(stopping: AbortSignal, onListening?: (url: string) => void): Promise<void> {
+      const signal = AbortSignal.any([stopping, storage.lost])
       const server = await startHttpServer({
         ...config.http,
         metrics,
@@ -493,6 +497,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         selfService.run(signal, () => firstWalkEnded),
         clock.sleep(longestHoldMs, signal).then(dispatcher.enable, () => {}),
       ]).finally(() => recordService('service.stop'))
+      storage.lost.throwIfAborted()
     }
 
     return {

@@ -15,6 +15,7 @@ import { checkLinks, type LinksConfig, resolveLinks } from './config/links-schem
 import { checkOwners } from './config/owner-schema.ts'
 import { configSchema, defaultRules, type ParsedConfig } from './config/schema.ts'
 import { expandVariables, readFailure, readNamedFiles } from './config/sources.ts'
+import { resolveStorage, type StorageConfig } from './config/storage-url.ts'
 import type { CheckContext, Report } from './config/unchecked.ts'
 import type { LogLevel } from './logger.ts'
 import { quote, valueAt } from './schema-message.ts'
@@ -28,6 +29,13 @@ export { type InhibitRule, type UnknownEqualLabel, unknownEqualLabels } from './
 export type { LinksConfig } from './config/links-schema.ts'
 export type * from './config/receiver-config.ts'
 export type { Route } from './config/route-schema.ts'
+export {
+  expectedStorageUrl,
+  type PostgresConfig,
+  parseStorageUrl,
+  resolveStorage,
+  type StorageConfig,
+} from './config/storage-url.ts'
 export type { NamedTimeInterval, Range, TimeInterval } from './config/time-interval-schema.ts'
 
 /** Checked and complete: defaults are filled in, paths are absolute, durations are milliseconds. */
@@ -38,7 +46,7 @@ export interface Config {
   readonly poll: PollConfig
   /** Absolute paths, sorted, at least one; tests of rules are not among them. */
   readonly ruleFiles: readonly string[]
-  readonly storage: { readonly kind: 'sqlite'; readonly path: string }
+  readonly storage: StorageConfig
   readonly http: HttpConfig
   /** Null: only this machine may use the API. */
   readonly access: AccessConfig | null
@@ -228,6 +236,8 @@ export async function parseConfig(source: {
 
   const ruleProblems = (await source.checkRuleFiles?.(ruleFiles)) ?? []
 
+  if (checked.value !== undefined) await checkRootCert(checked.value.storage, { ...source, folder, report })
+
   // A text that could not be expanded is not wrong in any further way.
   const places = new Set(unset.map((path) => placeKey(yaml.position(path))))
   const others = problems.filter((problem) => !places.has(placeKey(problem)))
@@ -281,6 +291,21 @@ function checkFallback(value: unknown, context: CheckContext): void {
   const name = valueAt(value, at)
   if (typeof name !== 'string') return
   checkReceiverName(valueAt(value, ['alerting']), name, at, ['alerting'], context)
+}
+
+async function checkRootCert(
+  { url, url_file }: ParsedConfig['storage'],
+  source: { readonly readFile: ReadFile; readonly folder: string; readonly report: Report },
+): Promise<void> {
+  const storage = resolveStorage(url_file ?? url, source.folder)
+  const file = storage.kind === 'postgres' ? storage.tls?.rootCertFile : undefined
+  if (typeof file !== 'string') return
+  try {
+    await source.readFile(file)
+  } catch (error) {
+    const at = ['storage', url_file === undefined ? 'url' : 'url_file']
+    source.report(at, readFailure(`sslrootcert ${quote(file)}`, error))
+  }
 }
 
 async function findRuleFiles(
@@ -346,7 +371,7 @@ function resolveConfig(
     },
     poll: { schedule: poll.schedule, timezone: poll.timezone, recheckIntervalMs: poll.recheck_interval },
     ruleFiles,
-    storage: { kind: 'sqlite', path: resolve(folder, storage.url) },
+    storage: resolveStorage(storage.url_file ?? storage.url, folder),
     http: { ...http.listen, publicUrl },
     access: resolveAccess(http.access),
     links: resolveLinks(parsed.links, { publicUrl, baseUrl }),

@@ -307,7 +307,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   )
   partnerLogDropped.add([], 0)
   const storageErrors = counter('fleet_storage_errors_total', 'Calls of the database that failed.', ['kind'])
-  for (const kind of ['full', 'io']) storageErrors.add([kind], 0)
+  for (const kind of ['full', 'io', 'unavailable']) storageErrors.add([kind], 0)
   number('fleet_storage_bytes', 'Size of the database.', () => sources.storageBytes?.() ?? null)
   number(
     'fleet_storage_recovered',

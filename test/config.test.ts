@@ -176,7 +176,7 @@ alerting:
       recheckIntervalMs: 3_600_000,
     })
     expect(config.ruleFiles).toEqual(['/etc/fleet/a.yaml', '/etc/fleet/b.yaml'])
-    expect(config.storage.path).toBe('/var/lib/fleet.db')
+    expect(config.storage).toEqual({ kind: 'sqlite', path: '/var/lib/fleet.db' })
     expect(config.http).toEqual({ host: '::1', port: 0, publicUrl: 'https://fleet.example.com' })
     expect(config.heartbeat?.url.reveal()).toBe('https://hc.example/x')
     expect(config.heartbeat?.timeoutMs).toBe(3_000)
@@ -660,7 +660,7 @@ describe('a bad configuration', () => {
     expect(await told(around(`partner: ${text}\n`))).toEqual(expected)
   })
 
-  const sqlite = 'expected sqlite:path/to/file.db, got'
+  const sqlite = 'expected sqlite:path/to/file.db or postgres://user:password@host:5432/database, got'
   test.each([
     ['poll: {schedule: "* * * *"}', ['1:18 expected a cron expression such as */10 * * * *, got "* * * *"']],
     [
@@ -678,7 +678,7 @@ describe('a bad configuration', () => {
     ['rules: rules/*.yaml', ['1:8 expected a list, got text']],
     ['rules: []', ['1:8 expected at least 1 entry, got a list']],
     ['rules: [5]', ['1:9 expected text, got 5: put it in quotes']],
-    ['storage: {url: "postgres://u:p@db/x"}', ['1:16 `postgres://` is not supported yet: use sqlite:path']],
+    ['storage: {url: "postgres://:p@db/x"}', ['1:16 the user is missing']],
     ['storage: {url: "mysql://u:p@db/x"}', [`1:16 ${sqlite} "mysql://db/…"`]],
     ['storage: {url: "sqlite:"}', [`1:16 ${sqlite} "sqlite:"`]],
     ['storage: {url: "sqlite::memory:"}', [`1:16 ${sqlite} "sqlite::memory:"`]],

@@ -185,6 +185,7 @@ function accepted(text: string): Promise<Config> {
     text,
     env: Object.fromEntries(names.map((name) => [name, 'https://hooks.example.com/x'])),
     readFile: async (path) => {
+      if (path.endsWith('/database-url')) return 'postgres://keeper:hush@db.example.com/fleet'
       if (path.endsWith('link-key')) return '0b7d1c62e94f4b0e9f3a5c8d7e6f1a2b'
       return /webhook|slack$|url|care$/.test(path) ? 'https://hooks.example.com/x' : 'hush'
     },

@@ -90,6 +90,8 @@ const mostDeniedPerMinute = 30
 export async function openAuditTrail(store: AuditStore, options: AuditTrailOptions): Promise<AuditTrail> {
   const { clock, events } = options
   let head = await store.loadAuditHead()
+  /** A record that was handed to the store, whose answer was not that it is saved. */
+  let doubtful: AuditRecord | null = null
   let last: Promise<unknown> = Promise.resolve()
   let deniedSince = Number.NEGATIVE_INFINITY
   let denied = 0
@@ -102,8 +104,11 @@ export async function openAuditTrail(store: AuditStore, options: AuditTrailOptio
     changes?: { readonly erasedSeqs?: readonly number[]; readonly prunedSeq?: number },
   ): Promise<void> {
     const done = last.then(async () => {
-      const record = createRecord(entry, { at: clock.now(), head })
+      let record: AuditRecord
       try {
+        if (doubtful !== null) await clearUp(doubtful)
+        record = createRecord(entry, { at: clock.now(), head })
+        doubtful = record
         await store.appendAudit(record, changes)
       } catch (error) {
         events.onFailure(entry.action, error)
@@ -112,11 +117,19 @@ export async function openAuditTrail(store: AuditStore, options: AuditTrailOptio
           { cause: error },
         )
       }
+      doubtful = null
       head = { seq: record.seq, hash: record.hash }
       events.onRecord(record)
     })
     last = done.catch(() => undefined)
     return done
+  }
+
+  /** A server that was lost during a commit may have saved it after all: then the next one follows it. */
+  async function clearUp(record: AuditRecord): Promise<void> {
+    head = await store.loadAuditHead()
+    doubtful = null
+    if (head.hash === record.hash) events.onRecord(record)
   }
 
   function record({ actor, action, result, target, detail }: AuditEntry): Promise<void> {

@@ -15,6 +15,7 @@ import type { ExplainCommandOptions } from './explain.ts'
 import type { ForgetOptions } from './forget.ts'
 import type { ServiceOptions } from './service-client.ts'
 import type { AddSilenceOptions } from './silence.ts'
+import type { CopyOptions } from './storage.ts'
 import type { CreateTokenOptions } from './token.ts'
 import { UsageError } from './usage-error.ts'
 import { addUsersCommands } from './users-commands.ts'
@@ -159,6 +160,7 @@ function createProgram(context: CliContext, exitWith: (code: ExitCode) => void):
   addAlertCommands(program, context, exitWith)
   addSilenceCommands(program, context, exitWith)
   addExplainCommand(program, context, exitWith)
+  addStorageCommands(program, context, exitWith)
   addTokenCommands(program, context, exitWith)
   addAuditCommands(program, context, exitWith)
   addUsersCommands({ program, context, exitWith, serviceCommand })
@@ -252,6 +254,22 @@ function addSilenceCommands(program: Command, context: CliContext, exitWith: (co
     .action(async (ids: string[], options: ServiceOptions) => {
       const { expireSilences } = await import('./silence.ts')
       exitWith(await expireSilences(ids, options, context))
+    })
+}
+
+function addStorageCommands(program: Command, context: CliContext, exitWith: (code: ExitCode) => void): void {
+  const storage = program.command('storage').description('the database')
+
+  storage
+    .command('copy')
+    .description('everything from one database to another, empty one; the service has to be stopped')
+    .option('--from <url>', 'sqlite:path or postgres://user:password@host/database')
+    .option('--from-file <file>', 'file that holds that URL')
+    .option('--to <url>', 'likewise; a file or schema is made')
+    .option('--to-file <file>', 'file that holds that URL')
+    .action(async (options: CopyOptions) => {
+      const { copyStorage } = await import('./storage.ts')
+      exitWith(await copyStorage(options, context))
     })
 }
 

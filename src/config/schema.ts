@@ -22,6 +22,7 @@ import {
 } from './fields.ts'
 import { linksSchema } from './links-schema.ts'
 import { auditSchema, partnerLogSchema, privacySchema } from './records-schema.ts'
+import { expectedStorageUrl, parseStorageUrl } from './storage-url.ts'
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>
 
@@ -36,7 +37,7 @@ export function configSchema(files: NamedFiles) {
         .min(1)
         .prefault(defaultRules)
         .describe('Rule files, as paths or patterns. *.test.yaml are tests of rules and never count.'),
-      storage: storageSchema.prefault({}).describe('Where state is kept.'),
+      storage: storageSchema(files).prefault({}).describe('Where state is kept.'),
       http: httpSchema.prefault({}).describe('Metrics, health, API and pages.'),
       links: linksSchema(files)
         .optional()
@@ -136,21 +137,36 @@ const pollSchema = z.strictObject({
     .describe('Devices with an alert are read again this soon, so that it resolves early.'),
 })
 
-const storageSchema = z.strictObject({
-  url: z
-    .string()
-    .transform((url, context) => {
-      const isPostgres = /^postgres(?:ql)?:/i.test(url)
-      const path = /^sqlite:((?!\/\/[^/])[^\p{Cc}?#]+)$/u.exec(url)?.[1]
-      if (path !== undefined && !path.endsWith('/') && path !== ':memory:') return path
-      const message = '`postgres://` is not supported yet: use sqlite:path'
-      if (isPostgres) context.issues.push({ code: 'custom', input: url, message })
-      else context.issues.push({ code: 'custom', input: url, params: { expected: 'sqlite:path/to/file.db' } })
-      return z.NEVER
+function storageSchema(files: NamedFiles) {
+  return z.strictObject({
+    url: z
+      .string()
+      .transform((url, context) => {
+        const parsed = parseStorageUrl(url)
+        if (parsed !== undefined && 'kind' in parsed) return parsed
+        const wrong =
+          parsed === undefined ? { params: { expected: expectedStorageUrl } } : { message: parsed.problem }
+        context.issues.push({ code: 'custom', input: url, ...wrong })
+        return z.NEVER
+      })
+      .prefault('sqlite:data/fleetwarden.db')
+      .describe(
+        'A file that is made if it is not there, sqlite:path, or postgres://user:password@host/database.',
+      ),
+    url_file: secretFile(files, {
+      expected: expectedStorageUrl,
+      holds: (url) => parseStorageUrl(url) !== undefined,
     })
-    .prefault('sqlite:data/fleetwarden.db')
-    .describe('The database file as sqlite:path; made if it is not there.'),
-})
+      .transform((url, context) => {
+        const parsed = parseStorageUrl(url.reveal())
+        if (parsed !== undefined && 'kind' in parsed) return parsed
+        context.issues.push({ code: 'custom', input: '', message: `in the file: ${parsed?.problem}` })
+        return z.NEVER
+      })
+      .optional()
+      .describe('File that holds url.'),
+  })
+}
 
 const httpSchema = z.strictObject({
   listen: hostPort({ example: '127.0.0.1:9469', minimumPort: 0 })

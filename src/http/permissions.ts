@@ -116,6 +116,7 @@ const commandRows = {
   schema: [],
   simulate: [],
   'token create': [],
+  'storage copy': [],
   'alerts list': ['GET /api/v1/alerts'],
   'alerts ack': ['POST /api/v1/alerts/:fingerprint/acknowledgement'],
   'alerts unack': ['DELETE /api/v1/alerts/:fingerprint/acknowledgement'],

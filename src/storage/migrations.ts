@@ -7,7 +7,6 @@
 
 import type { DatabaseSync } from 'node:sqlite'
 import { auditSchema } from './audit-schema.ts'
-import { historySchema } from './sqlite-history.ts'
 import { StorageError } from './storage.ts'
 
 const steps: readonly string[] = [
@@ -172,7 +171,18 @@ const steps: readonly string[] = [
     state TEXT NOT NULL
   ) STRICT;
   `,
-  historySchema,
+  `
+  CREATE TABLE history (
+    fingerprint TEXT NOT NULL,
+    episode TEXT NOT NULL,
+    what TEXT NOT NULL,
+    user_id TEXT,
+    first_at REAL NOT NULL,
+    last_at REAL NOT NULL,
+    times INTEGER NOT NULL,
+    PRIMARY KEY (fingerprint, episode, what)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 // "FLWD": what `file` and the check below know our databases by.

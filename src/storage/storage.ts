@@ -30,8 +30,14 @@ export interface Storage
   /** Set when the database was damaged, was moved to `movedTo`, and this one began empty. */
   readonly recovered: { readonly movedTo: string } | null
   /**
+   * Aborts, with a StorageError, when another process has had the database meanwhile. What this one
+   * remembers is out of date then: calls reject, and it has to end.
+   */
+  readonly lost: AbortSignal
+  /**
    * What was deleted leaves bytes behind, in pages that are not full and in the log: afterwards there are
-   * none. For when a person is to be forgotten; it takes as long as writing the whole database.
+   * none in the files of the tables. What a server keeps beside them is out of reach. For when a person is
+   * to be forgotten; it takes as long as writing the whole database.
    */
   removeTraces(): Promise<void>
   /** How many bytes it takes, where that costs nothing to ask; null when it cannot be told. Never throws. */
@@ -43,7 +49,7 @@ export interface Storage
 export type StorageErrorKind =
   /** Another process has it open. */
   | 'locked'
-  /** The file is something else, and was left as it is. */
+  /** It is something else, and was left as it is. */
   | 'not_a_database'
   /** It was written by a newer version of Fleetwarden. */
   | 'newer_schema'
@@ -55,8 +61,10 @@ export type StorageErrorKind =
   | 'corrupt'
   /** No permission to write, or a file system that is mounted read-only. */
   | 'read_only'
-  /** The file or its folder can't be opened or created. */
+  /** The file or its folder, or the server's database, can't be opened or created. */
   | 'cannot_open'
+  /** The server can't be reached, or ends: the next call may succeed. */
+  | 'unavailable'
   | 'closed'
   /** Anything else: a value that a column refuses, a bug of ours. */
   | 'internal'

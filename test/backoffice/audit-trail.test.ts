@@ -81,6 +81,22 @@ describe('the audit trail', () => {
     expect(await trail.verify()).toMatchObject({ records: 2, findingCount: 0 })
   })
 
+  it('follows a record that was saved although the answer got lost, and tells of it then', async () => {
+    const store = memoryStore()
+    const { appendAudit } = store
+    const { trail, saved } = await openWorld(store)
+    await trail.record(entryFixture())
+    store.appendAudit = async (...args) => {
+      await appendAudit(...args)
+      throw new Error('connection lost')
+    }
+    await expect(trail.record(entryFixture())).rejects.toMatchObject({ name: 'AuditError' })
+    store.appendAudit = appendAudit
+    await trail.record(entryFixture())
+    expect(saved).toEqual(store.records)
+    expect(await trail.verify()).toMatchObject({ records: 3, findingCount: 0, head: trail.head() })
+  })
+
   it('keeps no secret, whoever writes one into it', async () => {
     const { trail, store } = await openWorld()
     await trail.record(

@@ -1,16 +1,21 @@
-// A process of its own that writes to the database at argv[2], for the tests of sqlite.test.ts.
+// A process of its own that writes to the database at argv[2], a path or a postgres:// URL, for the tests
+// of sqlite.test.ts and postgres.test.ts.
 // argv[3]: `keep` has it open until standard input ends; `write` saves batches without end and prints the number
 // of each as soon as it is committed; `silence` does so with silences, each batch in the
 // place of the one before; `audit` does so with records of the audit trail; `grow` saves until it fails and prints the kind of failure.
 
 import process from 'node:process'
 import { openAuditTrail, serviceActor } from '../../src/backoffice/audit-trail.ts'
+import { openPostgres } from '../../src/storage/postgres.ts'
 import { openSqlite } from '../../src/storage/sqlite.ts'
 import { StorageError } from '../../src/storage/storage.ts'
 import { alertsFixture, silenceFixture } from './fixtures.ts'
+import { postgresConfig } from './postgres-server.ts'
 
 const [path = '', task] = process.argv.slice(2)
-const storage = await openSqlite({ path, lockTimeoutMs: 0 })
+const storage = path.startsWith('postgres:')
+  ? await openPostgres({ config: postgresConfig(path), lockTimeoutMs: 0 })
+  : await openSqlite({ path, lockTimeoutMs: 0 })
 
 async function saveBatch(batch: number): Promise<void> {
   const upserts = alertsFixture(700).map((alert) => ({

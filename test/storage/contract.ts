@@ -5,7 +5,6 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Alert, Subject } from '../../src/alerts/alert.ts'
 import type { Acknowledgement, StoredSilence } from '../../src/alerts/silence.ts'
-import type { WalkState } from '../../src/alerts/walk-store.ts'
 import { createRecord, genesis } from '../../src/backoffice/audit-record.ts'
 import { openAuditTrail, serviceActor } from '../../src/backoffice/audit-trail.ts'
 import { type MigrationState, migrationSteps } from '../../src/backoffice/migration.ts'
@@ -13,7 +12,7 @@ import { deviceTypes } from '../../src/fleet/device.ts'
 import type { LinkRecord } from '../../src/links/link-store.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../../src/notify/store.ts'
 import type { Storage } from '../../src/storage/storage.ts'
-import { alertFixture, alertsFixture, silenceFixture } from './fixtures.ts'
+import { alertFixture, alertsFixture, silenceFixture, walkStateFixture as walkState } from './fixtures.ts'
 import { describeHistoryStore } from './history-contract.ts'
 import { describeOwnerStore } from './owner-contract.ts'
 
@@ -329,6 +328,9 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         expect(await reader.verify()).toMatchObject({ records: 1_600, findingCount: 0 })
         busy = false
         expect(turns).toBeGreaterThan(2)
+        const erased = Array.from({ length: 250 }, (_, n) => 2 * n + 1)
+        await trail.erase(erased, { ...entry(), action: 'user.forget' })
+        expect(await trail.verify()).toMatchObject({ records: 1_601, erased: 250, findingCount: 0 })
         expect(largest).toBeLessThanOrEqual(500)
       })
     })
@@ -382,6 +384,7 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
           settled: true,
           flips: [7, 8],
           flappingSince: 9,
+          reconnectedAt: 10,
         })
         await storage.saveAlerts({ upserts: [before], deletedKeys: [] })
         await storage.saveAlerts({ upserts: [after], deletedKeys: [] })
@@ -393,6 +396,18 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
         await storage.saveAlerts({ upserts: [first!, second!], deletedKeys: [] })
         await storage.saveAlerts({ upserts: [], deletedKeys: [first!.key, 'no such key'] })
         expect(await storage.loadAlerts()).toEqual([second])
+      })
+
+      it('are told apart by the whole of keys of any length; of two with the same, the last one stays', async () => {
+        // Random, since a database may compress what repeats.
+        const begin = Array.from({ length: 2_000 }, () => Math.random().toString(36)).join('')
+        const first = alertFixture({ key: `${begin}1` })
+        const second = alertFixture({ key: `${begin}2` })
+        const replaced = { ...second, episode: 'other' }
+        await storage.saveAlerts({ upserts: [first, second, replaced], deletedKeys: [] })
+        expect(byKey(await storage.loadAlerts())).toEqual([first, replaced])
+        await storage.saveAlerts({ upserts: [], deletedKeys: [second.key] })
+        expect(await storage.loadAlerts()).toEqual([first])
       })
 
       it('are saved all or none', async () => {
@@ -744,25 +759,6 @@ export function describeStorage(name: string, createDatabase: () => Promise<Test
       await expect(storage.close()).resolves.toBeUndefined()
     })
   })
-}
-
-const walkState: WalkState = {
-  last: {
-    outcome: 'partial',
-    api_available: true,
-    users: 10,
-    users_unread: 1,
-    devices: 20,
-    devices_unread: 2,
-    unread_ratio: 0.1,
-    failed_in_a_row: 0,
-    started_at: 1_764_000_000_000,
-    ended_at: 1_764_000_060_000,
-    last_complete_at: null,
-  },
-  failedInARow: 2,
-  lastCompleteAt: 1_763_999_000_000,
-  aliveAt: 1_764_000_061_000,
 }
 
 function byKey(list: readonly Alert[]): Alert[] {

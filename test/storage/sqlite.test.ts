@@ -307,6 +307,12 @@ describe('the SQLite file', () => {
       expect(head.seq).toBeGreaterThan(30)
     })
 
+    it('is read through the service where it is in PostgreSQL', () => {
+      const url = 'postgres://keeper:hush@db.example.com/fleet'
+      expect(() => openAuditFile(url)).toThrow(/^the audit trail in PostgreSQL is read through the running/)
+      expect(() => openAuditFile(url)).not.toThrow(/hush/)
+    })
+
     it('is not read while a service has it', async () => {
       await openIt()
       expect(() => openAuditFile(path)).toThrow(/is in use by the service: ask that one/)

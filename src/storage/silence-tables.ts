@@ -1,18 +1,17 @@
 // The tables of what people decide about alerts: silences and acknowledgements.
 
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Acknowledgement, StoredSilence } from '../alerts/silence.ts'
 import {
+  type Cell,
   json,
   number,
   numberOrNull,
   positions,
-  prepareSelect,
-  prepareUpsert,
   type Row,
+  type Table,
   text,
   textOrNull,
-} from './sqlite-rows.ts'
+} from './rows.ts'
 
 const silenceColumns = [
   'id',
@@ -30,22 +29,16 @@ const silenceColumns = [
 ] as const
 const acknowledgementColumns = ['fingerprint', 'episode', 'author', 'comment', 'at', 'until'] as const
 
+export const silenceTable: Table = { name: 'silence', columns: silenceColumns, keys: ['id'] }
+export const acknowledgementTable: Table = {
+  name: 'acknowledgement',
+  columns: acknowledgementColumns,
+  keys: ['fingerprint'],
+}
 const silenceAt = positions(silenceColumns)
 const acknowledgementAt = positions(acknowledgementColumns)
 
-export function silenceStatements(db: DatabaseSync) {
-  return {
-    silences: prepareSelect(db, `SELECT ${silenceColumns.join(', ')} FROM silence`),
-    upsertSilence: prepareUpsert(db, 'silence', ['id'], silenceColumns),
-    removeSilence: db.prepare('DELETE FROM silence WHERE id = ?'),
-    acknowledgements: prepareSelect(db, `SELECT ${acknowledgementColumns.join(', ')} FROM acknowledgement`),
-    upsertAcknowledgement: prepareUpsert(db, 'acknowledgement', ['fingerprint'], acknowledgementColumns),
-    removeAcknowledgement: db.prepare('DELETE FROM acknowledgement WHERE fingerprint = ?'),
-  }
-}
-
-/** In the order of silenceColumns. */
-export function silenceValues(silence: StoredSilence): SQLInputValue[] {
+export function silenceValues(silence: StoredSilence): Cell[] {
   return [
     silence.id,
     JSON.stringify(silence.matchers.map(({ name, operator, value }) => ({ name, operator, value }))),
@@ -84,8 +77,7 @@ export function readSilence(row: Row): StoredSilence {
   }
 }
 
-/** In the order of acknowledgementColumns. */
-export function acknowledgementValues(acknowledgement: Acknowledgement): SQLInputValue[] {
+export function acknowledgementValues(acknowledgement: Acknowledgement): Cell[] {
   const { fingerprint, episode, by, comment, at, until } = acknowledgement
   return [fingerprint, episode, by, comment, at, until]
 }

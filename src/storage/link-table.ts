@@ -1,17 +1,10 @@
 // The table of links that went out in messages.
 
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
-import type { LinkRecord } from '../links/link-store.ts'
-import {
-  number,
-  numberOrNull,
-  positions,
-  prepareSelect,
-  prepareUpsert,
-  type Row,
-  text,
-  textOrNull,
-} from './sqlite-rows.ts'
+import type { LinkRecord, LinkStore } from '../links/link-store.ts'
+import type { Logger } from '../logger.ts'
+import type { Database } from './database.ts'
+import { loadAll, readOrSkip } from './loading.ts'
+import { type Cell, number, numberOrNull, positions, type Row, type Table, text, textOrNull } from './rows.ts'
 
 const linkColumns = [
   'episode',
@@ -35,18 +28,36 @@ const linkColumns = [
   'revoked_at',
 ] as const
 
+export const linkTable: Table = { name: 'link', columns: linkColumns, keys: ['episode'] }
 const linkAt = positions(linkColumns)
 
-export function linkStatements(db: DatabaseSync) {
+export function createLinkStore({ read, write }: Database, logger: Logger | undefined): LinkStore {
   return {
-    links: prepareSelect(db, `SELECT ${linkColumns.join(', ')} FROM link`),
-    upsertLink: prepareUpsert(db, 'link', ['episode'], linkColumns),
-    removeLink: db.prepare('DELETE FROM link WHERE episode = ?'),
+    loadLinks: () =>
+      read('load links', (tables) =>
+        loadAll(tables, linkTable, (row) =>
+          readOrSkip(row, readLink, (error) =>
+            logger?.error(
+              { error, episode: row[linkAt.episode] },
+              'A stored link could not be read: it leads nowhere',
+            ),
+          ),
+        ),
+      ),
+
+    saveLinks: ({ upserts, deletedEpisodes }) =>
+      write('save links', async (tables) => {
+        await tables.remove(
+          linkTable,
+          deletedEpisodes.map((episode) => [episode]),
+        )
+        await tables.upsert(linkTable, upserts.map(linkValues))
+      }),
   }
 }
 
 /** In the order of linkColumns. */
-export function linkValues(link: LinkRecord): SQLInputValue[] {
+function linkValues(link: LinkRecord): Cell[] {
   return [
     link.episode,
     link.fingerprint,
@@ -70,11 +81,7 @@ export function linkValues(link: LinkRecord): SQLInputValue[] {
   ]
 }
 
-export function linkEpisodeOf(row: Row): unknown {
-  return row[linkAt.episode]
-}
-
-export function readLink(row: Row): LinkRecord {
+function readLink(row: Row): LinkRecord {
   return {
     episode: text(row, linkAt.episode),
     fingerprint: text(row, linkAt.fingerprint),

@@ -1,23 +1,23 @@
-// The tables of the embedded database as statements and as rows: which column holds what. Alerts have
-// columns for what an operator would ask for, JSON for the rest. migrations.ts has the schema.
+// The tables of alerts, of what is told and of walks: which column holds what. Alerts have columns for
+// what an operator would ask for, JSON for the rest. migrations.ts and postgres-migrations.ts have
+// the schemas.
 
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Alert, Subject } from '../alerts/alert.ts'
 import { noFlips } from '../alerts/flapping.ts'
 import type { WalkState } from '../alerts/walk-store.ts'
 import type { DeviceType } from '../fleet/device.ts'
 import type { DedupEntry, GroupTimer, OutboxRow } from '../notify/store.ts'
 import {
+  type Cell,
   json,
   number,
   numberOrNull,
   positions,
-  prepareSelect,
-  prepareUpsert,
   type Row,
+  type Table,
   text,
   textOrNull,
-} from './sqlite-rows.ts'
+} from './rows.ts'
 import { StorageError } from './storage.ts'
 
 // ---- alerts
@@ -51,21 +51,10 @@ const alertColumns = [
   'reconnected_at',
 ] as const
 
-const alertAt = positions([...alertColumns, 'rowid'])
+export const alertTable: Table = { name: 'alert', columns: alertColumns, keys: ['key'] }
+const alertAt = positions(alertColumns)
 
-export function alertStatements(db: DatabaseSync) {
-  return {
-    slice: prepareSelect(
-      db,
-      `SELECT ${alertColumns.join(', ')}, rowid FROM alert WHERE rowid > ? ORDER BY rowid LIMIT ?`,
-    ),
-    upsert: prepareUpsert(db, 'alert', ['key'], alertColumns),
-    remove: db.prepare('DELETE FROM alert WHERE key = ?'),
-  }
-}
-
-/** In the order of alertColumns. */
-export function alertValues(alert: Alert): SQLInputValue[] {
+export function alertValues(alert: Alert): Cell[] {
   const { subject } = alert
   return [
     alert.key,
@@ -95,10 +84,6 @@ export function alertValues(alert: Alert): SQLInputValue[] {
     alert.flappingSince,
     alert.reconnectedAt,
   ]
-}
-
-export function rowIdOf(row: Row): number {
-  return number(row, alertAt.rowid)
 }
 
 export function alertKeyOf(row: Row): unknown {
@@ -197,33 +182,26 @@ const messageColumns = [
   'receiver_data',
 ] as const
 
+export const timerTable: Table = { name: 'group_timer', columns: timerColumns, keys: ['group_key'] }
+export const entryTable: Table = {
+  name: 'dedup_entry',
+  columns: entryColumns,
+  keys: ['group_key', 'integration_key'],
+}
+export const messageTable: Table = {
+  name: 'outbox',
+  columns: messageColumns,
+  keys: ['group_key', 'integration_key'],
+}
 const timerAt = positions(timerColumns)
 const entryAt = positions(entryColumns)
 const messageAt = positions(messageColumns)
 
-export function notifyStatements(db: DatabaseSync) {
-  const keys = ['group_key', 'integration_key'] as const
-  const attempt = messageColumns.slice(3).map((column) => `${column} = ?`)
-  return {
-    timers: prepareSelect(db, `SELECT ${timerColumns.join(', ')} FROM group_timer`),
-    upsertTimer: prepareUpsert(db, 'group_timer', ['group_key'], timerColumns),
-    removeTimer: db.prepare('DELETE FROM group_timer WHERE group_key = ?'),
-    entries: prepareSelect(db, `SELECT ${entryColumns.join(', ')} FROM dedup_entry`),
-    upsertEntry: prepareUpsert(db, 'dedup_entry', keys, entryColumns),
-    removeEntries: db.prepare('DELETE FROM dedup_entry WHERE group_key = ?'),
-    messages: prepareSelect(db, `SELECT ${messageColumns.join(', ')} FROM outbox`),
-    upsertMessage: prepareUpsert(db, 'outbox', keys, messageColumns),
-    // A later tick may have replaced a message while it was being sent: that one stays as it is.
-    updateMessage: db.prepare(
-      `UPDATE outbox SET ${attempt.join(', ')} WHERE group_key = ? AND integration_key = ? AND at = ?`,
-    ),
-    removeMessage: db.prepare('DELETE FROM outbox WHERE group_key = ? AND integration_key = ?'),
-    removeMessageOf: db.prepare('DELETE FROM outbox WHERE group_key = ? AND integration_key = ? AND at = ?'),
-  }
+export function timerValues({ groupKey, nextFlushAt, flushed }: GroupTimer): Cell[] {
+  return [groupKey, nextFlushAt, flushed ? 1 : 0]
 }
 
-/** In the order of entryColumns. */
-export function entryValues(entry: DedupEntry): SQLInputValue[] {
+export function entryValues(entry: DedupEntry): Cell[] {
   return [
     entry.groupKey,
     entry.integrationKey,
@@ -235,8 +213,8 @@ export function entryValues(entry: DedupEntry): SQLInputValue[] {
   ]
 }
 
-/** In the order of messageColumns. */
-export function messageValues(message: OutboxRow): SQLInputValue[] {
+/** Those of its keys and of the moment at which it was decided come first. */
+export function messageValues(message: OutboxRow): Cell[] {
   return [
     message.groupKey,
     message.integrationKey,
@@ -290,15 +268,14 @@ export function readMessage(row: Row): OutboxRow {
 
 // ---- walks
 
-export function walkStatements(db: DatabaseSync) {
-  return {
-    get: prepareSelect(db, 'SELECT state FROM walk_state'),
-    set: prepareUpsert(db, 'walk_state', ['only_row'], ['only_row', 'state']),
-  }
+export const walkTable: Table = { name: 'walk_state', columns: ['only_row', 'state'], keys: ['only_row'] }
+
+export function walkValues(state: WalkState): Cell[] {
+  return [1, JSON.stringify(state)]
 }
 
 export function readWalkState(row: Row): WalkState {
-  return json<WalkState>(row, 0)
+  return json<WalkState>(row, 1)
 }
 
 // ---- what many rows share
