@@ -112,13 +112,16 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     book.subscribe(telemetry.transitions)
     const evaluator = createEvaluator({ rules, book, newEpisode: randomUUID, onUnknown: telemetry.unknown })
 
-    const integrations = createIntegrationSet({
-      clock,
-      moreUrl: () => null,
-      publicUrl: config.http.publicUrl,
-      onLayoutRefused: telemetry.layoutRefused,
-      onTemplateFailure: telemetry.templateFailed,
-    })
+    const integrations = createIntegrationSet(
+      {
+        clock,
+        moreUrl: () => null,
+        publicUrl: config.http.publicUrl,
+        onLayoutRefused: telemetry.layoutRefused,
+        onTemplateFailure: telemetry.templateFailed,
+      },
+      { maySend: storage.holds },
+    )
     releases.defer(() => integrations.close())
     const home = new URL('/', config.http.publicUrl ?? config.partner.baseUrl).href
     const alerting = await openAlerting({
@@ -163,7 +166,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       readDevice,
       readUser,
       sendHeartbeat: async (signal) => {
-        if (config.heartbeat !== null)
+        if (config.heartbeat !== null && storage.holds())
           telemetry.heartbeat(await sendHeartbeat({ ...config.heartbeat, signal }))
       },
       events: telemetry.monitor,

@@ -20,6 +20,8 @@ export interface Storage extends AlertStore, NotifyStore, SilenceStore, WalkStor
    * remembers is out of date then: calls reject, and it has to end.
    */
   readonly lost: AbortSignal
+  /** False when another process may have taken over already: then nothing must be told. */
+  holds(): boolean
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }

@@ -57,6 +57,7 @@ export function createTableStorage(database: Database, { logger }: { readonly lo
   return {
     recovered: database.recovered,
     lost: database.lost,
+    holds: database.holds,
 
     loadAlerts: () =>
       read('load alerts', (tables) => {
