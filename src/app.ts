@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { openAlerting } from './alerting.ts'
 import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
-import { openAlertBook } from './alerts/alert-book.ts'
+import { type AlertBook, openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
 import type { WalkState } from './alerts/walk-store.ts'
@@ -14,7 +14,7 @@ import type { Config, PartnerCredentials } from './config.ts'
 import { sendHeartbeat } from './heartbeat.ts'
 import { apiV1, reloadRoute } from './http/api-v1.ts'
 import { apiV2 } from './http/api-v2.ts'
-import { startHttpServer } from './http/server.ts'
+import { type HttpServer, type HttpServerOptions, startHttpServer } from './http/server.ts'
 import { createLinkSource } from './links/resolution-link.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
@@ -23,13 +23,16 @@ import type { DeliveryStatus } from './notify/dispatcher.ts'
 import { createIntegrationSet } from './notify/receivers/registry.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
+import type { ReservePace } from './partner/shared-pace.ts'
 import { createTransport } from './partner/transport.ts'
 import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
 import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
-import { walk } from './poller/walk.ts'
+import { type ReadElsewhere, walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
 import { isSameValue } from './same-value.ts'
+import type { SlotFindings } from './slots.ts'
 import { openStorage } from './storage/open.ts'
+import type { Storage } from './storage/storage.ts'
 import { createTelemetry } from './telemetry.ts'
 
 export interface AppDeps {
@@ -41,6 +44,22 @@ export interface AppDeps {
   /** For a reload: reads what `config` and `rules` came from. Absent: they came from no file. */
   readonly loadAnew?: LoadAnew
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void
+  /** What several replicas share; absent: this process is alone. */
+  readonly sharing?: Sharing
+}
+
+export interface Sharing {
+  /** Already open, and closed with the app. */
+  readonly storage: Storage
+  /** Has the routes served where this process listens. */
+  readonly serve: (options: HttpServerOptions) => Promise<HttpServer>
+  readonly reservePace: ReservePace
+  /** Whoever reads the users of the next walk; null: this process does. */
+  readonly readElsewhere: (to: {
+    readonly book: AlertBook
+    readonly onSlot: (found: SlotFindings) => Promise<void>
+  }) => Promise<ReadElsewhere | null>
+  readonly onReloaded: (loaded: { readonly config: Config; readonly rules: RuleSet }) => void
 }
 
 /** Rejects with a FileError that has everything that is wrong. */
@@ -74,7 +93,16 @@ const usersPerSocket = 2
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
 // What is taken up at the start only: sockets, schedules and files that are open.
-const needRestart = ['partner', 'poll', 'storage', 'http', 'heartbeat', 'log', 'flapping'] as const
+const needRestart = [
+  'partner',
+  'poll',
+  'storage',
+  'http',
+  'replicas',
+  'heartbeat',
+  'log',
+  'flapping',
+] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -85,7 +113,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   try {
     const telemetry = createTelemetry({ logger, metrics })
 
-    const storage = await openStorage(config.storage, { clock, logger })
+    const storage = deps.sharing?.storage ?? (await openStorage(config.storage, { clock, logger }))
     releases.defer(() => storage.close())
     if (storage.recovered !== null) {
       metrics.storageRecovered()
@@ -97,6 +125,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       clock,
       credentials: credentialsOf(config.partner.credentials),
       onRequest: telemetry.request,
+      reservePace: deps.sharing?.reservePace,
     })
     releases.defer(() => transport.close())
     const client = createPartnerClient({
@@ -151,7 +180,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       guard: alerting.guard,
       store: storage,
       clock,
-      readFleet: (onUser, signal) =>
+      readFleet: async ({ onUser, onSlot }, signal) =>
         walk({
           client,
           clock,
@@ -160,6 +189,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
           needs: current.rules.reads,
           watched: book,
           onUser,
+          readElsewhere: (await deps.sharing?.readElsewhere({ book, onSlot })) ?? null,
           onUnread: telemetry.unread,
           ...(deps.onProgress === undefined ? {} : { progress: deps.onProgress }),
         }),
@@ -218,6 +248,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         logger.warn({ sections: unapplied }, 'Changed, and in effect only after a restart')
       }
       current = next
+      deps.sharing?.onReloaded(next)
       metrics.setRules(alertsOf(next.rules))
       metrics.setIntegrations(integrations.all())
       metrics.configLoaded({ successful: true, at: clock.now() })
@@ -266,7 +297,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     async function run(stopping: AbortSignal, onListening?: (url: string) => void): Promise<void> {
       const signal = AbortSignal.any([stopping, storage.lost])
-      const server = await startHttpServer({
+      const server = await (deps.sharing?.serve ?? startHttpServer)({
         ...config.http,
         metrics,
         clock,
@@ -329,7 +360,7 @@ function lastWalks(state: WalkState | null): { successAt: number | null; complet
   return { successAt: wasRead ? state.last.ended_at : completeAt, completeAt }
 }
 
-function credentialsOf(credentials: PartnerCredentials) {
+export function credentialsOf(credentials: PartnerCredentials) {
   switch (credentials.kind) {
     case 'client':
       return { clientId: credentials.clientId, clientSecret: credentials.clientSecret }

@@ -43,6 +43,7 @@ export interface Config {
   readonly ruleFiles: readonly string[]
   readonly storage: StorageConfig
   readonly http: HttpConfig
+  readonly replicas: ReplicasConfig
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
@@ -117,6 +118,11 @@ export interface PollConfig {
 export interface HttpConfig extends HostPort {
   /** Without a slash at its end; null: alerts carry the partner's own links. */
   readonly publicUrl: string | null
+}
+
+export interface ReplicasConfig {
+  /** Where other replicas send API requests while this one leads, without a slash at its end. */
+  readonly advertiseUrl: string | null
 }
 
 export interface HeartbeatConfig {
@@ -340,6 +346,12 @@ function resolveConfig(
     http: {
       ...http.listen,
       publicUrl: http.public_url === undefined ? null : withoutTrailingSlash(http.public_url),
+    },
+    replicas: {
+      advertiseUrl:
+        parsed.replicas.advertise_url === undefined
+          ? null
+          : withoutTrailingSlash(parsed.replicas.advertise_url),
     },
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },

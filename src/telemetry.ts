@@ -23,6 +23,8 @@ export interface Telemetry {
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
+  /** Another walk is read from here on, whoever leads it: what can't be read is logged anew. */
+  readingStarted(): void
   walkSkipped(): void
   walkFailed(error: unknown): void
   recheckFailed(error: unknown): void
@@ -46,6 +48,11 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
   let devices = createDeviceTally()
   let unreadInWalk = 0
   let failedRules = new Set<string>()
+
+  function readingStarted(): void {
+    unreadInWalk = 0
+    failedRules = new Set()
+  }
 
   function storageFailed(error: unknown): void {
     metrics.storageFailed(error instanceof StorageError ? error.kind : 'internal')
@@ -81,10 +88,10 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
     transitions: (transitions) => transitions.forEach(onTransition),
     walkStarted() {
       devices = createDeviceTally()
-      unreadInWalk = 0
-      failedRules = new Set()
+      readingStarted()
       metrics.walkStarted()
     },
+    readingStarted,
     walkSkipped() {
       metrics.walkSkipped()
       logger.warn({}, 'Walk skipped: the one before still runs')
@@ -125,6 +132,7 @@ export function createTelemetry({ logger, metrics }: { logger: Logger; metrics: 
       onReading(reading: UserReading) {
         for (const { device } of reading.devices) devices.add(device)
       },
+      onCounted: (counted) => devices.include(counted),
       onWalkEnded,
       onStorageError: storageFailed,
     },

@@ -83,6 +83,7 @@ describe('a good configuration', () => {
       poll: { schedule: '*/10 * * * *', timezone: 'UTC', recheckIntervalMs: 120_000 },
       ruleFiles: ['/etc/fleet/rules/*.yaml'],
       storage: { kind: 'sqlite', path: '/etc/fleet/data/fleetwarden.db' },
+      replicas: { advertiseUrl: null },
       http: { host: '127.0.0.1', port: 9469, publicUrl: null },
       heartbeat: null,
       log: { level: 'info' },

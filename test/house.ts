@@ -41,9 +41,9 @@ export const layers: readonly (readonly string[])[] = [
   ['owners/'],
   ['backoffice/'],
   ['storage/'],
-  ['alerting.ts', 'explain.ts', 'heartbeat.ts', 'monitor.ts', 'telemetry.ts'],
+  ['alerting.ts', 'explain.ts', 'heartbeat.ts', 'monitor.ts', 'slots.ts', 'slot-worker.ts', 'telemetry.ts'],
   ['http/'],
-  ['alerting-api.ts', 'app.ts'],
+  ['alerting-api.ts', 'app.ts', 'replica.ts'],
   ['simulator/'],
   ['demo/'],
   ['cli/'],
@@ -53,7 +53,7 @@ export const layers: readonly (readonly string[])[] = [
 /** Who alone may import these, whatever their layer; besides themselves. */
 export const importers: Readonly<Record<string, readonly string[]>> = {
   // telemetry.ts only for the kinds of its errors.
-  'storage/': ['app.ts', 'cli/', 'telemetry.ts'],
+  'storage/': ['app.ts', 'replica.ts', 'cli/', 'telemetry.ts'],
   'simulator/': ['cli/', 'demo/'],
   'demo/': ['cli/'],
   'cli/': ['main.ts'],

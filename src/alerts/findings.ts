@@ -40,6 +40,8 @@ export interface TallyData {
 }
 
 export interface Finder extends Pick<ReadingEvaluator, 'user' | 'tallies'> {
+  /** The devices with alerts, to be looked for when they are missing. */
+  readonly watched: Pick<ActiveAlerts, 'devicesOf'>
   /** All that was found so far. */
   findings(): readonly Finding[]
 }
@@ -55,9 +57,10 @@ export function createFinder({
   'newEpisode' | 'onUnknown'
 >): Finder {
   const found: Finding[] = []
+  const watched = alertsOf(active)
   const { user, tallies } = createReadingEvaluator({
     rules,
-    active: alertsOf(active),
+    active: watched,
     newEpisode,
     onUnknown,
     sink: {
@@ -76,7 +79,7 @@ export function createFinder({
       inapplicable: ({ key }, at) => found.push({ kind: 'inapplicable', key, at }),
     },
   })
-  return { user, tallies, findings: () => found }
+  return { user, tallies, watched, findings: () => found }
 }
 
 export function tallyData({ rule, counts }: FleetTally): TallyData {
@@ -93,7 +96,7 @@ export function addTallies(into: readonly FleetTally[], parts: readonly TallyDat
 }
 
 /** The active alerts of some users, to be looked up as in the book of all. */
-export function alertsOf(active: readonly Alert[]): ActiveAlerts {
+function alertsOf(active: readonly Alert[]): ActiveAlerts {
   const byUser = new Map<string, Alert[]>()
   for (const alert of active) {
     if (alert.subject.kind === 'fleet') continue

@@ -36,6 +36,7 @@ export function configSchema(files: NamedFiles) {
         .describe('Rule files, as paths or patterns. *.test.yaml are tests of rules and never count.'),
       storage: storageSchema(files).prefault({}).describe('Where state is kept.'),
       http: httpSchema.prefault({}).describe('Metrics, health, API and pages.'),
+      replicas: replicasSchema.prefault({}).describe('Of several processes on one PostgreSQL.'),
       heartbeat: heartbeatSchema(files).optional().describe("Dead man's switch."),
       log: logSchema.prefault({}).describe('Log lines on standard output.'),
       alerting: alertingSchema(files).describe(
@@ -167,6 +168,12 @@ const httpSchema = z
       .describe('Where customers come back to after they resolved a problem at the partner.'),
   })
   .register(refusedKeys, { keys: { access: '`http.access` is not supported yet' } })
+
+const replicasSchema = z.strictObject({
+  advertise_url: text(publicBaseUrl)
+    .optional()
+    .describe('Where this process is reached by whoever asks another one for what only the leader answers.'),
+})
 
 function heartbeatSchema(files: NamedFiles) {
   return z.strictObject({

@@ -55,12 +55,21 @@ export class HttpServerError extends Error {
 const closeGraceMs = 3_000
 
 /** Resolves when it listens. Rejects with HttpServerError when it can't. */
-export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { host, port, clock, logger } = options
+export function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  return startListening(options, (isClosing) => createRoutes(options, isClosing).fetch)
+}
+
+export type Fetch = Hono<HttpEnv>['fetch']
+
+/** As startHttpServer, for answers that change while it listens. */
+export async function startListening(
+  { host, port, clock, logger }: Pick<HttpServerOptions, 'host' | 'port' | 'clock' | 'logger'>,
+  fetchWith: (isClosing: () => boolean) => Fetch,
+): Promise<HttpServer> {
   let closing: Promise<void> | undefined
   // Node's own Request and Response stay in place for everybody else in this process.
   const server = createAdaptorServer({
-    fetch: createRoutes(options, () => closing !== undefined).fetch,
+    fetch: fetchWith(() => closing !== undefined),
     overrideGlobalObjects: false,
     serverOptions: {
       headersTimeout: 10_000,
@@ -87,7 +96,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
 }
 
-function createRoutes(
+export function createRoutes(
   { metrics, health, routes = [], logger }: HttpServerOptions,
   isClosing: () => boolean,
 ): Hono<HttpEnv> {

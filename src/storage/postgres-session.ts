@@ -151,7 +151,7 @@ function rowsOf(result: unknown): readonly Row[] {
   return Array.isArray(result.rows) ? result.rows : []
 }
 
-async function tlsOptions({ host, tls }: PostgresConfig): Promise<ConnectionOptions | false> {
+export async function tlsOptions({ host, tls }: PostgresConfig): Promise<ConnectionOptions | false> {
   if (tls === null) return false
   const ca = tls.rootCertFile === null ? {} : { ca: await readRootCert(tls.rootCertFile) }
   switch (tls.verify) {
