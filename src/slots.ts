@@ -138,19 +138,18 @@ export function readInSlots(options: ReadInSlotsOptions): ReadElsewhere {
       }
       const collected = await persistently(() => board.collect(walkId, entered))
       entered = collected.map(({ slot }) => slot)
-      for (const { slot, findings } of collected) {
-        const userCount = out.get(slot)
-        if (userCount === undefined) continue
+      const fresh = collected.filter(({ slot }) => out.has(slot))
+      for (const { slot, findings } of fresh) {
         const found = await decode<SlotAnswer>(findings)
         if ('failed' in found) throw new Error(`a replica failed: ${found.failed}`)
         counts.usersUnread += found.counts.usersUnread
         counts.devices += found.counts.devices
         counts.devicesUnread += found.counts.devicesUnread
         await onSlot(found)
-        onDone(userCount)
+        onDone(out.get(slot) ?? 0)
         out.delete(slot)
       }
-      if (collected.length === 0) await clock.sleep(collectMs, signal)
+      if (fresh.length === 0) await clock.sleep(collectMs, signal)
     }
 
     async function persistently<T>(call: () => Promise<T>): Promise<T> {
