@@ -305,10 +305,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         routes: [apiV2({ api, clock, logger }), apiV1({ api, clock, logger }), reloadRoute({ api, logger })],
         health: {
           healthy: () => true,
-          ready: () => ({
-            ready: firstWalkEnded,
-            reasons: firstWalkEnded ? [] : ['the first walk has not ended'],
-          }),
+          ready() {
+            const reasons = [
+              ...(firstWalkEnded ? [] : ['the first walk has not ended']),
+              ...(storage.holds() ? [] : ['the database cannot be reached: nothing is told']),
+            ]
+            return { ready: reasons.length === 0, reasons }
+          },
         },
       })
       releases.defer(() => server.close())

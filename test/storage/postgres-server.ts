@@ -81,7 +81,7 @@ export async function startPostgres(
         log += chunk
         if (log.includes('ready to accept connections')) resolve()
         // Whoever connects while it recovers is refused, which is as it should be.
-        else if (/FATAL: +(?!the database system is)/.test(log))
+        else if (/FATAL:\s+(?!\s|the database system is)/.test(log))
           reject(new Error(`PostgreSQL did not start:\n${log}`))
       })
     })
