@@ -42,7 +42,11 @@ export interface IntegrationSet {
   close(): Promise<void>
 }
 
-export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
+/** `maySend`: asked before each attempt; a message that may not be sent now is tried again later. */
+export function createIntegrationSet(
+  deps: IntegrationDeps,
+  { maySend }: { readonly maySend: () => boolean },
+): IntegrationSet {
   let present = new Map<string, { readonly config: unknown; readonly integration: Integration }>()
   const unused = new Set<Integration>()
 
@@ -53,7 +57,7 @@ export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
       for (const { key, config, create } of entriesOf(receivers, deps)) {
         const known = present.get(key)
         const isSame = known !== undefined && isSameValue(known.config, config)
-        next.set(key, isSame ? known : { config, integration: create() })
+        next.set(key, isSame ? known : { config, integration: guarded(create(), maySend) })
       }
       for (const [key, known] of present) if (next.get(key) !== known) unused.add(known.integration)
       present = next
@@ -63,6 +67,16 @@ export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
       const integrations = [...unused, ...[...present.values()].map(({ integration }) => integration)]
       await Promise.all(integrations.map((integration) => integration.close()))
     },
+  }
+}
+
+function guarded(integration: Integration, maySend: () => boolean): Integration {
+  return {
+    ...integration,
+    send: async (notification, context) =>
+      maySend()
+        ? integration.send(notification, context)
+        : { kind: 'retry', reason: 'another process may have taken over' },
   }
 }
 
