@@ -8,12 +8,23 @@ import { evaluation } from './evaluation.ts'
 import { type Benchmark, type Figure, isWithinLimit, printReport, rounded } from './harness.ts'
 import { memory } from './memory.ts'
 import { pacing } from './pacing.ts'
+import { replicas } from './replicas.ts'
 import { scrape } from './scrape.ts'
 import { start } from './start.ts'
 import { storm } from './storm.ts'
 import { walk } from './walk.ts'
 
-const benchmarks: readonly Benchmark[] = [evaluation, scrape, start, walk, pacing, memory, alerting, storm]
+const benchmarks: readonly Benchmark[] = [
+  evaluation,
+  scrape,
+  start,
+  walk,
+  pacing,
+  memory,
+  alerting,
+  storm,
+  replicas,
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
