@@ -29,9 +29,16 @@ interface Side {
   readonly evaluator: Evaluator
 }
 
+/** The first user is back from the partner whenever something is read. */
+const returnedAt = ({ subject }: Alert, at: number) =>
+  subject.kind !== 'fleet' && subject.userId === 'u0' ? at - 1 : null
+
 async function begin(loaded = rules): Promise<Side> {
   const book = await openAlertBook({ loadAlerts: async () => [], saveAlerts: async () => {} }, { downMs: 0 })
-  return { book, evaluator: createEvaluator({ rules: loaded, book, newEpisode: () => 'e', onUnknown() {} }) }
+  return {
+    book,
+    evaluator: createEvaluator({ rules: loaded, book, newEpisode: () => 'e', onUnknown() {}, returnedAt }),
+  }
 }
 
 /** As bytes between two processes would have it. */

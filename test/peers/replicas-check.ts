@@ -20,8 +20,9 @@ import { inRealTime, startReplicas, untilShared } from '../scenarios/replica-wor
 const rounds = Number(process.argv[2] ?? 1)
 const seed = Number(process.argv[3] ?? 7)
 
-const { episodes, messages, disruptions, faults } = await disruptOverAndOver()
+const { episodes, messages, disruptions, faults, timeline } = await disruptOverAndOver()
 process.stdout.write(`${episodes} episodes, ${messages} messages, ${disruptions} disruptions\n`)
+if (faults.length > 0) process.stdout.write(`${timeline.join('\n')}\n`)
 for (const fault of faults) process.stdout.write(`WRONG: ${fault}\n`)
 process.stdout.write(`${faults.length} faults\n`)
 process.exitCode = faults.length === 0 ? 0 : 1
@@ -56,10 +57,12 @@ async function disruptOverAndOver() {
   // Awaited at the end: until then a failure must not end this process.
   breaking.catch(() => {})
 
-  let disruptions = 0
-  const disrupt = async (what: () => Promise<unknown>) => {
-    disruptions++
-    await what()
+  const timeline: string[] = []
+  const note = (what: string) => void timeline.push(`${timeOf(world.clock.now())} ${what}`)
+  const disrupt = async (what: string, happens: () => Promise<unknown>) => {
+    note(what)
+    await happens()
+    note('…')
     await pause(500 + random() * 1_500)
   }
   const kill = async (service: Service) => {
@@ -73,35 +76,35 @@ async function disruptOverAndOver() {
     await pause(ms)
     service.child.kill('SIGCONT')
   }
-  const all: readonly (() => Promise<unknown>)[] = [
-    async () => kill(await replicas.leader()),
-    async () => kill((await replicas.followers())[0]!),
-    async () => proxy.cutAll(),
-    async () => {
+  const all: Readonly<Record<string, () => Promise<unknown>>> = {
+    'the leader is killed': async () => kill(await replicas.leader()),
+    'another one is killed': async () => kill((await replicas.followers())[0]!),
+    'all connections are cut': async () => proxy.cutAll(),
+    'one is cut between a commit and its answer': async () => {
       proxy.cutAfter('COMMIT\0')
       await pause(1_000)
     },
-    async () => {
+    'one is cut in a transaction': async () => {
       proxy.cutBefore('INSERT INTO')
       await pause(1_000)
     },
     // Longer than the lease: another one leads when it wakes.
-    async () => pauseFor(await replicas.leader(), 13_000),
-    async () => pauseFor((await replicas.followers())[0]!, 3_000),
-    async () => {
+    'the leader is paused': async () => pauseFor(await replicas.leader(), 13_000),
+    'another one is paused': async () => pauseFor((await replicas.followers())[0]!, 3_000),
+    'the database is restarted': async () => {
       await server.crash()
       await pause(500)
       await server.start()
     },
-    async () => {
+    'all are restarted in turn': async () => {
       for (const service of [...services]) {
         await service.end('SIGTERM')
         await replicas.replace(service).url()
       }
     },
-  ]
+  }
   for (let round = 0; round < rounds; round++) {
-    for (const what of shuffled(all, random)) await disrupt(what)
+    for (const [what, happens] of shuffled(Object.entries(all), random)) await disrupt(what, happens)
   }
 
   chaos.isOver = true
@@ -115,12 +118,20 @@ async function disruptOverAndOver() {
     { withinMs: 60_000, detail: replicas.detail },
   )
   await replicas.walksEnd(2)
-  return {
-    episodes: log.all().length,
-    messages: allTold(world).length,
-    disruptions,
-    faults: faultsIn(world, log, disruptions),
+  const disruptions = rounds * Object.keys(all).length
+  const faults = faultsIn(world, log, disruptions)
+  const messages = allTold(world)
+  for (const { receiver, state, text, receivedAt } of messages) {
+    timeline.push(`${timeOf(receivedAt)} ${receiver}: ${/episode \d+/.exec(text)?.[0]} ${state}`)
   }
+  return {
+    ...{ episodes: log.all().length, messages: messages.length, disruptions, faults },
+    timeline: timeline.sort(),
+  }
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 23)
 }
 
 function shuffled<T>(items: readonly T[], random: () => number): T[] {

@@ -139,6 +139,12 @@ describe.concurrent('three replicas', () => {
       'it knows',
       async () => (await fetch(`${url}/api/v2/alerts`, { redirect: 'manual' })).status === 307,
     )
+    for (const path of ['/', '/silences?page=2', '/r/a-link-of-ours']) {
+      const { status, headers } = await fetch(`${url}${path}`, { redirect: 'manual' })
+      expect([status, headers.get('location'), headers.get('referrer-policy')]).toEqual([
+        ...[307, `${await leader.url()}${path}`, 'no-referrer'],
+      ])
+    }
     const answer = await fetch(`${url}/api/v2/alerts?active=true`)
     expect([answer.url, answer.status]).toEqual([`${await leader.url()}/api/v2/alerts?active=true`, 200])
     const silence = await (await follower!.api()).silence({ device_id: '17' }, { forMs: 3_600_000 })

@@ -71,12 +71,29 @@ export function createIntegrationSet(
 }
 
 function guarded(integration: Integration, maySend: () => boolean): Integration {
+  const reason = 'another process may have taken over'
   return {
     ...integration,
-    send: async (notification, context) =>
-      maySend()
-        ? integration.send(notification, context)
-        : { kind: 'retry', reason: 'another process may have taken over' },
+    async send(notification, context) {
+      if (!maySend()) return { kind: 'retry', reason }
+      const fence = new AbortController()
+      const check = () => {
+        if (!maySend()) fence.abort()
+      }
+      return integration.send(notification, {
+        ...context,
+        signal: AbortSignal.any([context.signal, fence.signal]),
+        // Links are asked for before anything is sent, and that can take longer than one may be sure.
+        async linkFor(alert, limit) {
+          limit.addEventListener('abort', check, { once: true })
+          try {
+            return await context.linkFor(alert, limit)
+          } finally {
+            check()
+          }
+        },
+      })
+    },
   }
 }
 
