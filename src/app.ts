@@ -30,6 +30,7 @@ import { pageRefusals, pages } from './http/page/pages.ts'
 import { type HttpServer, type HttpServerOptions, type RouteModule, startHttpServer } from './http/server.ts'
 import { usersApi } from './http/users-api.ts'
 import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
+import { alertsOf, changesBetween, sectionsToRestartFor } from './loaded.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
@@ -47,7 +48,6 @@ import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
 import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
 import { type ReadElsewhere, walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
-import { isSameValue } from './same-value.ts'
 import { openSelfService } from './self-service.ts'
 import type { SlotFindings } from './slots.ts'
 import { openStorage } from './storage/open.ts'
@@ -115,18 +115,6 @@ const usersPerSocket = 2
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
 const pruneEveryMs = 3_600_000
-// What is taken up at the start only: sockets, schedules and files that are open.
-const needRestart = [
-  'partner',
-  'poll',
-  'storage',
-  'http',
-  'replicas',
-  'heartbeat',
-  'log',
-  'flapping',
-  'partnerLog',
-] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -369,10 +357,8 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       links.reconfigure(next.config.links)
       evaluator.reload(next.rules)
       selfService.reconfigure(next)
-      const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
-      if (unapplied.length > 0) {
-        logger.warn({ sections: unapplied.map(asWritten) }, 'Changed, and in effect only after a restart')
-      }
+      const sections = sectionsToRestartFor(config, next.config)
+      if (sections.length > 0) logger.warn({ sections }, 'Changed, and in effect only after a restart')
       current = next
       deps.sharing?.onReloaded(next)
       metrics.setRules(alertsOf(next.rules))
@@ -567,29 +553,6 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   }
 }
 
-/** What a reload changed, by name: what stands there may be secret. */
-function changesBetween(
-  before: { readonly config: Config; readonly rules: RuleSet },
-  after: { readonly config: Config; readonly rules: RuleSet },
-) {
-  const sections = (Object.keys(after.config) as (keyof Config)[])
-    .filter((section) => !isSameValue(before.config[section], after.config[section]))
-    .map(asWritten)
-  const [old, present] = [before.rules, after.rules].map((rules) =>
-    alertsOf(rules).map(({ alertname }) => alertname),
-  )
-  return {
-    changed_sections: sections,
-    added_rules: present?.filter((name) => !old?.includes(name)),
-    removed_rules: old?.filter((name) => !present?.includes(name)),
-  }
-}
-
-/** As the configuration file has it. */
-function asWritten(section: keyof Config): string {
-  return section.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-}
-
 function lastWalks(state: WalkState | null): { successAt: number | null; completeAt: number | null } {
   const completeAt = state?.lastCompleteAt ?? null
   const wasRead = state !== null && state.last.outcome !== 'failed'
@@ -612,22 +575,8 @@ function nullIfUnread(error: unknown): null {
   throw error
 }
 
-const builtInAlerts = {
-  DeviceNoData: 'warning',
-  AlertLimitReached: 'warning',
-  MassChange: 'critical',
-  SilenceEnding: 'info',
-  OwnerDidNothing: 'warning',
-}
-
 function countSilences(silences: SilenceBook, at: number) {
   const counts = { pending: 0, active: 0, expired: 0 }
   for (const silence of silences.all()) counts[silences.stateOf(silence, at)]++
   return counts
-}
-
-function alertsOf(rules: RuleSet): { alertname: string; severity: string }[] {
-  const all = [...rules.deviceRules, ...rules.userRules, ...rules.fleetRules, ...rules.serviceRules]
-  const builtIn = Object.entries(builtInAlerts).map(([alertname, severity]) => ({ alertname, severity }))
-  return [...all.map(({ alert, severity }) => ({ alertname: alert, severity })), ...builtIn]
 }
