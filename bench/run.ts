@@ -9,6 +9,7 @@ import { type Benchmark, type Figure, isWithinLimit, printReport, rounded } from
 import { memory } from './memory.ts'
 import { pacing } from './pacing.ts'
 import { page } from './page.ts'
+import { replicas } from './replicas.ts'
 import { scrape } from './scrape.ts'
 import { start } from './start.ts'
 import { storm } from './storm.ts'
@@ -24,6 +25,7 @@ const benchmarks: readonly Benchmark[] = [
   alerting,
   storm,
   page,
+  replicas,
 ]
 
 const { values, positionals } = parseArgs({

@@ -7,7 +7,7 @@ import type { Actor } from './actor.ts'
 import { openAlerting } from './alerting.ts'
 import { createAlertingApi } from './alerting-api.ts'
 import type { Alert } from './alerts/alert.ts'
-import { openAlertBook } from './alerts/alert-book.ts'
+import { type AlertBook, openAlertBook } from './alerts/alert-book.ts'
 import { createEvaluator, type DeviceSubject } from './alerts/evaluation.ts'
 import { createHistory } from './alerts/history.ts'
 import type { SilenceBook } from './alerts/silence-book.ts'
@@ -27,9 +27,10 @@ import { auditApi } from './http/audit-api.ts'
 import { linkPages } from './http/link-pages.ts'
 import { migrationApi } from './http/migration-api.ts'
 import { pageRefusals, pages } from './http/page/pages.ts'
-import { type RouteModule, startHttpServer } from './http/server.ts'
+import { type HttpServer, type HttpServerOptions, type RouteModule, startHttpServer } from './http/server.ts'
 import { usersApi } from './http/users-api.ts'
 import { type DurableLinks, openDurableLinks } from './links/durable-links.ts'
+import { alertsOf, changesBetween, sectionsToRestartFor } from './loaded.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { openMonitor, type WalkOutcome } from './monitor.ts'
@@ -37,18 +38,20 @@ import type { DeliveryStatus } from './notify/dispatcher.ts'
 import { createIntegrationSet } from './notify/receivers/registry.ts'
 import { notingTold } from './notify/told-history.ts'
 import { createPageSources, morePageUrl } from './page-sources.ts'
-import { openCallLog } from './partner/call-log.ts'
+import { type CallLog, openCallLog } from './partner/call-log.ts'
 import { createPartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
+import type { ReservePace } from './partner/shared-pace.ts'
 import { createTransport } from './partner/transport.ts'
 import { createUserDirectory } from './partner/user-directory.ts'
 import { readWatchedDevice, runRechecks } from './poller/recheck.ts'
 import { parseSchedule, runOnSchedule } from './poller/schedule.ts'
-import { walk } from './poller/walk.ts'
+import { type ReadElsewhere, walk } from './poller/walk.ts'
 import type { RuleSet } from './rules/rule.ts'
-import { isSameValue } from './same-value.ts'
 import { openSelfService } from './self-service.ts'
+import type { SlotFindings } from './slots.ts'
 import { openStorage } from './storage/open.ts'
+import type { Storage } from './storage/storage.ts'
 import { createTelemetry } from './telemetry.ts'
 
 export interface AppDeps {
@@ -60,6 +63,24 @@ export interface AppDeps {
   /** For a reload: reads what `config` and `rules` came from. Absent: they came from no file. */
   readonly loadAnew?: LoadAnew
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void
+  /** What several replicas share; absent: this process is alone. */
+  readonly sharing?: Sharing
+}
+
+export interface Sharing {
+  /** Already open, and closed with the app. */
+  readonly storage: Storage
+  /** Has the routes served where this process listens. */
+  readonly serve: (options: HttpServerOptions) => Promise<HttpServer>
+  readonly reservePace: ReservePace
+  /** The log of requests of this process, closed by whoever opened it; null: it keeps none. */
+  readonly callLog: CallLog | null
+  /** Whoever reads the users of the next walk; null: this process does. */
+  readonly readElsewhere: (to: {
+    readonly book: AlertBook
+    readonly onSlot: (found: SlotFindings) => Promise<void>
+  }) => Promise<ReadElsewhere | null>
+  readonly onReloaded: (loaded: { readonly config: Config; readonly rules: RuleSet }) => void
 }
 
 /** Rejects with a FileError that has everything that is wrong. */
@@ -94,17 +115,6 @@ const usersPerSocket = 2
 const longestHoldMs = 5 * 60_000
 const serviceTickMs = 10_000
 const pruneEveryMs = 3_600_000
-// What is taken up at the start only: sockets, schedules and files that are open.
-const needRestart = [
-  'partner',
-  'poll',
-  'storage',
-  'http',
-  'heartbeat',
-  'log',
-  'flapping',
-  'partnerLog',
-] as const
 // The device's own call, and one for its user when that is not at hand.
 const requestsPerRecheck = 2
 
@@ -116,7 +126,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     const activity = createActivity({ now: () => clock.now() })
     const telemetry = activity.noting(createTelemetry({ logger, metrics, clock }))
 
-    const storage = await openStorage(config.storage, { clock, logger })
+    const storage = deps.sharing?.storage ?? (await openStorage(config.storage, { clock, logger }))
     releases.defer(() => storage.close())
     if (storage.recovered !== null) {
       metrics.storageRecovered()
@@ -127,11 +137,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
     releases.defer(async () => closing.abort())
     const trail = await openAuditTrail(storage, { clock, events: telemetry.audit })
 
-    const callLog =
-      config.partnerLog === null
-        ? null
-        : openCallLog({ ...config.partnerLog, clock, events: telemetry.callLog })
-    if (callLog !== null) releases.defer(() => callLog.close())
+    const callLog = deps.sharing === undefined ? openOwnCallLog() : deps.sharing.callLog
     const transport = createTransport({
       ...config.partner,
       clock,
@@ -140,6 +146,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         telemetry.request(event)
         callLog?.add(event)
       },
+      reservePace: deps.sharing?.reservePace,
     })
     releases.defer(() => transport.close())
     const client = createPartnerClient({
@@ -177,13 +184,16 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       returnedAt: links.returnedAt,
     })
 
-    const integrations = createIntegrationSet({
-      clock,
-      moreUrl: (notification) => morePageUrl(config.http.publicUrl, notification),
-      publicUrl: config.http.publicUrl,
-      onLayoutRefused: telemetry.layoutRefused,
-      onTemplateFailure: telemetry.templateFailed,
-    })
+    const integrations = createIntegrationSet(
+      {
+        clock,
+        moreUrl: (notification) => morePageUrl(config.http.publicUrl, notification),
+        publicUrl: config.http.publicUrl,
+        onLayoutRefused: telemetry.layoutRefused,
+        onTemplateFailure: telemetry.templateFailed,
+      },
+      { maySend: storage.holds },
+    )
     releases.defer(() => integrations.close())
     const alerting = await openAlerting({
       config,
@@ -216,6 +226,21 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       returnUrls: { successUrl: home, cancelUrl: home },
     })
 
+    /** As this process reads them itself: with what is known here alone of users that are moved over. */
+    async function readElsewhere(
+      onSlot: (found: SlotFindings) => Promise<void>,
+    ): Promise<ReadElsewhere | null> {
+      const read = (await deps.sharing?.readElsewhere({ book, onSlot })) ?? null
+      return (
+        read &&
+        ((users, about) =>
+          read(
+            Iterator.from(users).map((user) => migrations.annotated(user)),
+            about,
+          ))
+      )
+    }
+
     const monitor = await openMonitor({
       book,
       evaluator,
@@ -223,7 +248,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       guard: alerting.guard,
       store: storage,
       clock,
-      readFleet: (onUser, signal) =>
+      readFleet: async ({ onUser, onSlot }, signal) =>
         walk({
           client,
           clock,
@@ -235,13 +260,14 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
             const user = migrations.annotated(reading.user)
             return onUser(user === reading.user ? reading : { ...reading, user })
           },
+          readElsewhere: await readElsewhere(onSlot),
           onUnread: telemetry.unread,
           ...(deps.onProgress === undefined ? {} : { progress: deps.onProgress }),
         }),
       readDevice,
       readUser,
       sendHeartbeat: async (signal) => {
-        if (config.heartbeat !== null)
+        if (config.heartbeat !== null && storage.holds())
           telemetry.heartbeat(await sendHeartbeat({ ...config.heartbeat, signal }))
       },
       events: telemetry.monitor,
@@ -257,8 +283,17 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       },
       linkFor: async (alert, purpose) => (await links.urlOf(alert, purpose))?.url ?? null,
       record: trail.record,
+      maySend: storage.holds,
       events: telemetry.owners,
     })
+
+    /** Null: requests are not to be logged. */
+    function openOwnCallLog(): CallLog | null {
+      if (config.partnerLog === null) return null
+      const log = openCallLog({ ...config.partnerLog, clock, events: telemetry.callLog })
+      releases.defer(() => log.close())
+      return log
+    }
 
     metrics.setRules(alertsOf(rules))
     metrics.setIntegrations(integrations.all())
@@ -322,11 +357,10 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
       links.reconfigure(next.config.links)
       evaluator.reload(next.rules)
       selfService.reconfigure(next)
-      const unapplied = needRestart.filter((section) => !isSameValue(config[section], next.config[section]))
-      if (unapplied.length > 0) {
-        logger.warn({ sections: unapplied.map(asWritten) }, 'Changed, and in effect only after a restart')
-      }
+      const sections = sectionsToRestartFor(config, next.config)
+      if (sections.length > 0) logger.warn({ sections }, 'Changed, and in effect only after a restart')
       current = next
+      deps.sharing?.onReloaded(next)
       metrics.setRules(alertsOf(next.rules))
       metrics.setIntegrations(integrations.all())
       metrics.configLoaded({ successful: true, at: clock.now() })
@@ -443,7 +477,7 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
 
     async function run(stopping: AbortSignal, onListening?: (url: string) => void): Promise<void> {
       const signal = AbortSignal.any([stopping, storage.lost])
-      const server = await startHttpServer({
+      const server = await (deps.sharing?.serve ?? startHttpServer)({
         ...config.http,
         metrics,
         access,
@@ -461,10 +495,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
         ],
         health: {
           healthy: () => true,
-          ready: () => ({
-            ready: firstWalkEnded,
-            reasons: firstWalkEnded ? [] : ['the first walk has not ended'],
-          }),
+          ready() {
+            const reasons = [
+              ...(firstWalkEnded ? [] : ['the first walk has not ended']),
+              ...(storage.holds() ? [] : ['the database cannot be reached: nothing is told']),
+            ]
+            return { ready: reasons.length === 0, reasons }
+          },
         },
       })
       releases.defer(() => server.close())
@@ -516,36 +553,13 @@ export async function createApp(config: Config, deps: AppDeps): Promise<App> {
   }
 }
 
-/** What a reload changed, by name: what stands there may be secret. */
-function changesBetween(
-  before: { readonly config: Config; readonly rules: RuleSet },
-  after: { readonly config: Config; readonly rules: RuleSet },
-) {
-  const sections = (Object.keys(after.config) as (keyof Config)[])
-    .filter((section) => !isSameValue(before.config[section], after.config[section]))
-    .map(asWritten)
-  const [old, present] = [before.rules, after.rules].map((rules) =>
-    alertsOf(rules).map(({ alertname }) => alertname),
-  )
-  return {
-    changed_sections: sections,
-    added_rules: present?.filter((name) => !old?.includes(name)),
-    removed_rules: old?.filter((name) => !present?.includes(name)),
-  }
-}
-
-/** As the configuration file has it. */
-function asWritten(section: keyof Config): string {
-  return section.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-}
-
 function lastWalks(state: WalkState | null): { successAt: number | null; completeAt: number | null } {
   const completeAt = state?.lastCompleteAt ?? null
   const wasRead = state !== null && state.last.outcome !== 'failed'
   return { successAt: wasRead ? state.last.ended_at : completeAt, completeAt }
 }
 
-function credentialsOf(credentials: PartnerCredentials) {
+export function credentialsOf(credentials: PartnerCredentials) {
   switch (credentials.kind) {
     case 'client':
       return { clientId: credentials.clientId, clientSecret: credentials.clientSecret }
@@ -561,22 +575,8 @@ function nullIfUnread(error: unknown): null {
   throw error
 }
 
-const builtInAlerts = {
-  DeviceNoData: 'warning',
-  AlertLimitReached: 'warning',
-  MassChange: 'critical',
-  SilenceEnding: 'info',
-  OwnerDidNothing: 'warning',
-}
-
 function countSilences(silences: SilenceBook, at: number) {
   const counts = { pending: 0, active: 0, expired: 0 }
   for (const silence of silences.all()) counts[silences.stateOf(silence, at)]++
   return counts
-}
-
-function alertsOf(rules: RuleSet): { alertname: string; severity: string }[] {
-  const all = [...rules.deviceRules, ...rules.userRules, ...rules.fleetRules, ...rules.serviceRules]
-  const builtIn = Object.entries(builtInAlerts).map(([alertname, severity]) => ({ alertname, severity }))
-  return [...all.map(({ alert, severity }) => ({ alertname: alert, severity })), ...builtIn]
 }

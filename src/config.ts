@@ -52,6 +52,7 @@ export interface Config {
   readonly access: AccessConfig | null
   /** Null without `http.publicUrl`: messages then carry the partner's own links. */
   readonly links: LinksConfig | null
+  readonly replicas: ReplicasConfig
   readonly heartbeat: HeartbeatConfig | null
   readonly log: { readonly level: LogLevel }
   readonly alerting: AlertingConfig
@@ -147,6 +148,11 @@ export interface PollConfig {
 export interface HttpConfig extends HostPort {
   /** Without a slash at its end; null: alerts carry the partner's own links. */
   readonly publicUrl: string | null
+}
+
+export interface ReplicasConfig {
+  /** Where other replicas send API requests while this one leads, without a slash at its end. */
+  readonly advertiseUrl: string | null
 }
 
 export interface HeartbeatConfig {
@@ -375,6 +381,12 @@ function resolveConfig(
     http: { ...http.listen, publicUrl },
     access: resolveAccess(http.access),
     links: resolveLinks(parsed.links, { publicUrl, baseUrl }),
+    replicas: {
+      advertiseUrl:
+        parsed.replicas.advertise_url === undefined
+          ? null
+          : withoutTrailingSlash(parsed.replicas.advertise_url),
+    },
     heartbeat: resolveHeartbeat(heartbeat),
     log: { level: parsed.log.level },
     alerting: resolveAlerting(parsed.alerting),

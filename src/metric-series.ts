@@ -98,25 +98,31 @@ export interface DeviceTally {
     device: Pick<Device, 'type' | 'manufacturer' | 'is_authenticated' | 'is_smart_optimization_active'>,
   ): void
   counts(): readonly DeviceCount[]
+  /** Adds what was counted elsewhere. */
+  include(counted: readonly DeviceCount[]): void
 }
 
 export function createDeviceTally(): DeviceTally {
   const nameOf = createCap(1_000)
   const counts = new Map<string, { -readonly [Key in keyof DeviceCount]: DeviceCount[Key] }>()
+  function include({ type, authenticated, optimizing, count, ...named }: DeviceCount): void {
+    const manufacturer = nameOf(named.manufacturer)
+    const key = `${type}\n${authenticated}\n${optimizing}\n${manufacturer}`
+    const known = counts.get(key)
+    if (known !== undefined) known.count += count
+    else counts.set(key, { type, manufacturer, authenticated, optimizing, count })
+  }
   return {
-    add: (device) => {
-      const { type, is_authenticated, is_smart_optimization_active } = device
-      const manufacturer = nameOf(device.manufacturer.slice(0, longestLabel))
-      const key = `${type}\n${is_authenticated}\n${is_smart_optimization_active}\n${manufacturer}`
-      const known = counts.get(key)
-      if (known !== undefined) known.count += 1
-      else {
-        const authenticated = ternary(is_authenticated)
-        const optimizing = ternary(is_smart_optimization_active)
-        counts.set(key, { type, manufacturer, authenticated, optimizing, count: 1 })
-      }
-    },
+    add: ({ type, manufacturer, is_authenticated, is_smart_optimization_active }) =>
+      include({
+        type,
+        manufacturer: manufacturer.slice(0, longestLabel),
+        authenticated: ternary(is_authenticated),
+        optimizing: ternary(is_smart_optimization_active),
+        count: 1,
+      }),
     counts: () => [...counts.values()],
+    include: (counted) => counted.forEach(include),
   }
 }
 

@@ -34,6 +34,9 @@ export interface EndedWalk {
   readonly endedAt: number
 }
 
+/** `too_late`: somebody else had it by then, or its walk was over. */
+export type SlotOutcome = 'found' | 'too_late' | 'failed' | 'released'
+
 export interface FleetSnapshot {
   readonly users: number
   readonly devices: readonly DeviceCount[]
@@ -54,6 +57,8 @@ export interface MetricSources extends DeliverySources, OwnerSources {
   readonly webUrl?: () => string
   /** Users that are moved over from another system, by the step that they are at. */
   readonly migrationUsers?: () => Readonly<Record<string, number>>
+  /** How many replicas are alive, this one included; null: not known. */
+  readonly replicas?: () => number | null
 }
 
 export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
@@ -63,6 +68,11 @@ export interface Metrics extends DeliveryMetrics, LinkMetrics, OwnerMetrics {
   renderOwn(): Promise<string>
   /** Adds to what is asked for at each scrape; a source that was given before is replaced. */
   watch(sources: MetricSources): void
+
+  /** Whether this process has the schedule and the alerts; true unless told. False: what it knew of them goes. */
+  setLeading(isLeading: boolean): void
+  /** A slot that this replica worked on came to an end. */
+  slotEnded(outcome: SlotOutcome): void
 
   walkStarted(): void
   walkEnded(walk: EndedWalk): void
@@ -117,6 +127,7 @@ const mostAlertSeries = 500
 
 const walkOutcomes = ['complete', 'partial', 'failed', 'skipped', 'stopped'] as const
 const auditResults = ['begun', 'ok', 'denied', 'failed'] as const
+const slotOutcomes = ['found', 'too_late', 'failed', 'released'] as const satisfies readonly SlotOutcome[]
 const alertStates = ['pending', 'firing', 'recovering', 'resolved'] as const
 // An object, so that the compiler sees when one is missing.
 const unreadReasons = {
@@ -141,6 +152,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let alerts: readonly AlertCount[] = []
   let manufacturerAlerts: readonly ManufacturerAlertCount[] = []
   let rules: readonly { readonly alertname: string; readonly severity: string }[] = []
+  let isLeading = true
 
   // ---- the fleet
 
@@ -189,16 +201,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
     [],
     [0.1, 1, 5, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600],
   )
-  number('fleet_walk_running', '1 while a walk is under way.', () => running)
+  number('fleet_walk_running', '1 while a walk is under way.', () => (isLeading ? running : null))
   number(
     'fleet_poll_last_success_timestamp_seconds',
     'When the last walk ended that read the user list, all of its users or some; 0 before the first.',
-    () => (lastSuccessAt ?? 0) / 1_000,
+    () => (isLeading ? (lastSuccessAt ?? 0) / 1_000 : null),
   )
   number(
     'fleet_poll_last_complete_timestamp_seconds',
     'When the last walk ended that read every user and device; 0 before the first.',
-    () => (lastCompleteAt ?? 0) / 1_000,
+    () => (isLeading ? (lastCompleteAt ?? 0) / 1_000 : null),
   )
   const unread = counter(
     'fleet_unread_total',
@@ -286,6 +298,22 @@ export function createMetrics(options: MetricsOptions): Metrics {
   for (const reason of refusalReasons) denials.add([reason], 0)
   const links = createLinkMetrics({ counter })
   const owners = createOwnerMetrics({ gauge, counter }, () => sources)
+  // ---- replicas
+
+  number('fleet_leader', '1 if this replica has the schedule, the alerts and the messages.', () =>
+    Number(isLeading),
+  )
+  number(
+    'fleet_replicas',
+    'Replicas that are alive and work on the same slots, as the leader sees it.',
+    () => (isLeading ? (sources.replicas?.() ?? null) : null),
+  )
+  const slots = counter(
+    'fleet_slots_total',
+    'Slots of walks that this replica worked on, by how that ended.',
+    ['outcome'],
+  )
+  for (const outcome of slotOutcomes) slots.add([outcome], 0)
 
   // ---- the service
 
@@ -347,6 +375,17 @@ export function createMetrics(options: MetricsOptions): Metrics {
     watch: (more) => {
       sources = { ...sources, ...more }
     },
+
+    setLeading: (leading) => {
+      isLeading = leading
+      if (leading) return
+      sources = {}
+      fleet = null
+      alerts = []
+      manufacturerAlerts = []
+      running = 0
+    },
+    slotEnded: (outcome) => slots.add([outcome], 1),
 
     walkStarted: () => {
       running = 1

@@ -6,6 +6,7 @@
 
 import type { AlertBook, Transition } from './alerts/alert-book.ts'
 import type { DeviceSubject, Evaluator, FleetTally } from './alerts/evaluation.ts'
+import { addTallies } from './alerts/findings.ts'
 import type { MassChangeGuard } from './alerts/mass-change.ts'
 import type { WalkState, WalkStore } from './alerts/walk-store.ts'
 import type { Clock } from './clock.ts'
@@ -15,6 +16,7 @@ import type { Walk } from './fleet/walk.ts'
 import type { Dispatcher } from './notify/dispatcher.ts'
 import type { WatchedReading } from './poller/recheck.ts'
 import type { WalkReport } from './poller/walk.ts'
+import type { SlotFindings } from './slots.ts'
 
 export interface MonitorOptions {
   readonly book: AlertBook
@@ -24,9 +26,12 @@ export interface MonitorOptions {
   readonly guard: Pick<MassChangeGuard, 'begin' | 'end' | 'abandon'>
   readonly store: WalkStore
   readonly clock: Clock
-  /** Reads every user once and hands each on; see poller/walk.ts. */
+  /** Reads every user once and hands on what was read, or what others found of it; see poller/walk.ts. */
   readonly readFleet: (
-    onUser: (reading: UserReading) => Promise<void>,
+    to: {
+      readonly onUser: (reading: UserReading) => Promise<void>
+      readonly onSlot: (found: SlotFindings) => Promise<void>
+    },
     signal: AbortSignal,
   ) => Promise<WalkReport>
   /** One device by its own call; see poller/recheck.ts. */
@@ -48,6 +53,8 @@ export type WalkOutcome = 'complete' | 'partial' | 'failed' | 'stopped'
 /** What happened, for logs, metrics and the progress bar. */
 export interface MonitorEvents {
   onReading(reading: UserReading): void
+  /** Devices that others have read. */
+  onCounted(devices: SlotFindings['devices']): void
   onWalkEnded(walk: Walk, outcome: WalkOutcome): void
   onStorageError(error: unknown): void
 }
@@ -129,14 +136,22 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
     tallies: readonly FleetTally[],
     { batch, signal }: { batch: Batch; signal: AbortSignal },
   ): Promise<WalkReport | null> {
+    async function onUser(reading: UserReading): Promise<void> {
+      events.onReading(reading)
+      const before = book.pendingChanges()
+      evaluator.user(reading, tallies)
+      if (book.pendingChanges() > before) batch.users.set(reading.user.id, reading.user)
+      if (batch.isDue()) await batch.save()
+    }
+    async function onSlot(found: SlotFindings): Promise<void> {
+      events.onCounted(found.devices)
+      addTallies(tallies, found.tallies)
+      for (const user of found.users) batch.users.set(user.id, user)
+      for (const finding of found.findings) evaluator.enter(finding)
+      if (batch.isDue()) await batch.save()
+    }
     try {
-      return await options.readFleet(async (reading) => {
-        events.onReading(reading)
-        const before = book.pendingChanges()
-        evaluator.user(reading, tallies)
-        if (book.pendingChanges() > before) batch.users.set(reading.user.id, reading.user)
-        if (batch.isDue()) await batch.save()
-      }, signal)
+      return await options.readFleet({ onUser, onSlot }, signal)
     } catch (error) {
       if (signal.aborted) return null
       throw error

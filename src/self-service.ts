@@ -20,7 +20,7 @@ import {
 } from './owners/correspondence.ts'
 import { createHandover } from './owners/handover.ts'
 import { openOutages } from './owners/outages.ts'
-import { createOwnerPost } from './owners/owner-post.ts'
+import { createOwnerPost, type OwnerPost } from './owners/owner-post.ts'
 import type { ContactCounts, OwnerStore } from './owners/owner-store.ts'
 import type { PartnerClient } from './partner/client.ts'
 import { PartnerError } from './partner/partner-error.ts'
@@ -46,6 +46,8 @@ export interface SelfServiceOptions {
   readonly clock: Clock
   readonly linkFor: OwnerLinkFor
   readonly record: RecordAudit
+  /** Asked before each mail; one that may not be sent now is tried again later. */
+  readonly maySend: () => boolean
   readonly events: CorrespondenceEvents
 }
 
@@ -69,7 +71,7 @@ export async function openSelfService(options: SelfServiceOptions): Promise<Self
     return configured.flatMap(({ name: receiver, owner }) =>
       owner.map((each) => {
         const known = receivers.find((one) => one.receiver === receiver && isSameValue(one.config, each))
-        return known ?? { receiver, config: each, post: createOwnerPost(each) }
+        return known ?? { receiver, config: each, post: guarded(createOwnerPost(each), options.maySend) }
       }),
     )
   }
@@ -117,6 +119,13 @@ export async function openSelfService(options: SelfServiceOptions): Promise<Self
       correspondence.reconfigure(receivers)
     },
   }
+}
+
+function guarded(post: OwnerPost, maySend: () => boolean): OwnerPost {
+  return async (posting, signal) =>
+    maySend()
+      ? post(posting, signal)
+      : { kind: 'retry', reason: 'another process may have taken over', isServers: true }
 }
 
 function allowedBy({ deviceRules }: RuleSet): ReadonlySet<string> {

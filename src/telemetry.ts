@@ -51,6 +51,8 @@ export interface Telemetry {
   /** Saved changes of alerts, see AlertBook.subscribe. */
   transitions(transitions: readonly Transition[]): void
   walkStarted(): void
+  /** Another walk is read from here on, whoever leads it: what can't be read is logged anew. */
+  readingStarted(): void
   walkSkipped(): void
   walkFailed(error: unknown): void
   recheckFailed(error: unknown): void
@@ -86,6 +88,11 @@ export function createTelemetry({
   let unreadInWalk = 0
   let failedRules = new Set<string>()
   let refusals = { since: clock.monotonic(), count: 0 }
+
+  function readingStarted(): void {
+    unreadInWalk = 0
+    failedRules = new Set()
+  }
 
   function storageFailed(error: unknown): void {
     metrics.storageFailed(error instanceof StorageError ? error.kind : 'internal')
@@ -150,10 +157,10 @@ export function createTelemetry({
     transitions: (transitions) => transitions.forEach(onTransition),
     walkStarted() {
       devices = createDeviceTally()
-      unreadInWalk = 0
-      failedRules = new Set()
+      readingStarted()
       metrics.walkStarted()
     },
+    readingStarted,
     walkSkipped() {
       metrics.walkSkipped()
       logger.warn({}, 'Walk skipped: the one before still runs')
@@ -205,6 +212,7 @@ export function createTelemetry({
       onReading(reading: UserReading) {
         for (const { device } of reading.devices) devices.add(device)
       },
+      onCounted: (counted) => devices.include(counted),
       onWalkEnded,
       onStorageError: storageFailed,
     },

@@ -84,6 +84,7 @@ describe('a good configuration', () => {
       poll: { schedule: '*/10 * * * *', timezone: 'UTC', recheckIntervalMs: 120_000 },
       ruleFiles: ['/etc/fleet/rules/*.yaml'],
       storage: { kind: 'sqlite', path: '/etc/fleet/data/fleetwarden.db' },
+      replicas: { advertiseUrl: null },
       http: { host: '127.0.0.1', port: 9469, publicUrl: null },
       links: null,
       heartbeat: null,

@@ -72,7 +72,7 @@ describe('the check of directions', () => {
       'main.ts': "import './simulator/server.ts'",
     })
     expect(checkLayers(wrong)).toEqual([
-      'http/server.ts imports storage/sqlite.ts, which only app.ts and cli/ and telemetry.ts may',
+      'http/server.ts imports storage/sqlite.ts, which only app.ts and replica.ts and cli/ and telemetry.ts may',
       'main.ts imports simulator/server.ts, which only cli/ and demo/ may',
     ])
     for (const folder of Object.keys(importers)) expect(layers.flat()).toContain(folder)

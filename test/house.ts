@@ -49,14 +49,17 @@ export const layers: readonly (readonly string[])[] = [
       'alerting.ts',
       'explain.ts',
       'forgetting-parts.ts',
+      'loaded.ts',
       'heartbeat.ts',
       'monitor.ts',
       'self-service.ts',
+      'slot-worker.ts',
+      'slots.ts',
     ],
     'telemetry.ts',
   ],
   ['http/'],
-  ['alerting-api.ts', 'app.ts', 'page-sources.ts'],
+  ['alerting-api.ts', 'app.ts', 'page-sources.ts', 'replica.ts'],
   ['simulator/'],
   ['demo/'],
   ['cli/'],
@@ -66,7 +69,7 @@ export const layers: readonly (readonly string[])[] = [
 /** Who alone may import these, whatever their layer; besides themselves. */
 export const importers: Readonly<Record<string, readonly string[]>> = {
   // telemetry.ts only for the kinds of its errors.
-  'storage/': ['app.ts', 'cli/', 'telemetry.ts'],
+  'storage/': ['app.ts', 'replica.ts', 'cli/', 'telemetry.ts'],
   'simulator/': ['cli/', 'demo/'],
   'demo/': ['cli/'],
   'cli/': ['main.ts'],

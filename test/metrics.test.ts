@@ -43,6 +43,7 @@ const names = [
   'fleet_dedup_entries',
   'fleet_devices',
   'fleet_heartbeats_total',
+  'fleet_leader',
   'fleet_link_visits_total',
   'fleet_links_minted_total',
   'fleet_malformed_total',
@@ -67,9 +68,11 @@ const names = [
   'fleet_poll_last_complete_timestamp_seconds',
   'fleet_poll_last_success_timestamp_seconds',
   'fleet_polls_total',
+  'fleet_replicas',
   'fleet_rule_evaluation_failures_total',
   'fleet_rule_unknown_total',
   'fleet_silences',
+  'fleet_slots_total',
   'fleet_storage_bytes',
   'fleet_storage_errors_total',
   'fleet_storage_recovered',
@@ -102,6 +105,7 @@ function fill(metrics: Metrics): void {
     storageBytes: () => 4096,
     webUrl: () => 'https://fleet.example.com',
     migrationUsers: () => ({ planned: 1, done: 2 }),
+    replicas: () => 3,
   })
   const tally = createDeviceTally()
   const types: DeviceType[] = ['heat_pump', 'electric_vehicle', 'inverter', 'wallbox']

@@ -175,6 +175,41 @@ const walks: readonly PanelSpec[] = [
   }),
 ]
 
+const replicas: readonly PanelSpec[] = [
+  stateTimeline({
+    title: 'Who leads',
+    description:
+      'The process that has the schedule, the alerts and the messages: one at a time. Alone, it always leads.',
+    unit: 'bool_yes_no',
+    width: 8,
+    height: 8,
+    levels: { base: 'transparent', steps: [[1, 'blue']] },
+    words: yesNo,
+    queries: [{ expr: `max by (instance) (${of('fleet_leader')})`, legend: '{{instance}}' }],
+  }),
+  timeseries({
+    title: 'Processes that share the reading',
+    description:
+      'Those with the same rules, as the leader counts them; with one process alone, those that answer to Prometheus.',
+    unit: 'short',
+    width: 8,
+    queries: [
+      { expr: `max(${of('fleet_replicas')}) or count(${of('fleet_build_info')})`, legend: 'replicas' },
+    ],
+  }),
+  timeseries({
+    title: 'Slots, by how they ended',
+    description:
+      'Parts of walks, of all replicas. Too late: somebody else had it by then. None are made by one process alone.',
+    unit: 'short',
+    width: 8,
+    bars: true,
+    stacked: true,
+    colors: { found: 'green', too_late: 'yellow', failed: 'red', released: 'blue' },
+    queries: [{ expr: sum(increase('fleet_slots_total'), 'outcome'), legend: '{{outcome}}' }],
+  }),
+]
+
 const partner: readonly PanelSpec[] = [
   timeseries({
     title: 'Requests to the Partner API, by answer',
@@ -548,6 +583,7 @@ function withBuild(query: string): string {
 const rows: readonly Row[] = [
   { title: 'Now', panels: now },
   { title: 'Walks', panels: walks },
+  { title: 'Replicas', panels: replicas },
   { title: 'Partner API', panels: partner },
   { title: 'Rules', panels: rules },
   { title: 'Messages', panels: messages },

@@ -1,21 +1,33 @@
-// From a reading to the alerts it concerns: every rule that applies is asked, and its verdict goes
-// to the alert book, which knows what follows. The case that nearly every device is in, every rule
-// false and no alert active, costs one look-up and one call per rule.
+// From a reading to the alerts it concerns: what the rules say of it (reading-evaluator.ts) goes to the
+// alert book, which knows what follows. So does what another process found (findings.ts), and what is
+// said at the end of a walk: rules about the whole fleet and about the service, alerts about alerts.
 
-import type { DeviceType } from '../fleet/device.ts'
 import type { DeviceReading, UserReading } from '../fleet/reading.ts'
 import type { User } from '../fleet/user.ts'
 import type { UnknownReason, Verdict } from '../fleet/verdict.ts'
 import type { Walk } from '../fleet/walk.ts'
-import { createFleetCounts, type FleetCounts, type FleetGroup, fleetGroup } from '../rules/fleet-count.ts'
-import type { Decision, DeviceRule, FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
-import type { AffectedParty, Alert, Labels, Subject } from './alert.ts'
+import { type FleetGroup, fleetGroup } from '../rules/fleet-count.ts'
+import type { FleetRule, RuleBase, RuleSet } from '../rules/rule.ts'
+import { type Alert, alertKey } from './alert.ts'
 import type { AlertBook } from './alert-book.ts'
 import { createBuiltInAlerts } from './built-in-alerts.ts'
-import { fingerprint } from './fingerprint.ts'
-import { affectedParty, deviceLabels, fleetLabels, nobody, userLabels } from './labels.ts'
+import type { Finding } from './findings.ts'
+import { fleetLabels, nobody } from './labels.ts'
 import { birthOf, type RuleTiming } from './lifecycle.ts'
 import { createRaise, isBuiltIn } from './raise.ts'
+import {
+  type Conclusion,
+  couldBegin,
+  createConclude,
+  createReadingEvaluator,
+  type DeviceSubject,
+  type EvaluationSink,
+  type FleetTally,
+  isAmong,
+  type UnseenReason,
+} from './reading-evaluator.ts'
+
+export type { DeviceSubject, FleetTally, UnseenReason } from './reading-evaluator.ts'
 
 export interface EvaluatorOptions {
   readonly rules: RuleSet
@@ -27,12 +39,6 @@ export interface EvaluatorOptions {
   readonly returnedAt?: (alert: Alert, at: number) => number | null
 }
 
-/** What one walk counted for one rule about the fleet. */
-export interface FleetTally {
-  readonly rule: FleetRule
-  readonly counts: FleetCounts
-}
-
 export interface Evaluator {
   /** Counters for a walk that begins, one for each rule about the fleet. */
   beginWalk(): readonly FleetTally[]
@@ -42,6 +48,8 @@ export interface Evaluator {
   device(user: User, reading: DeviceReading): void
   /** A device of which nothing could be learned, or only that it is gone. */
   unseenDevice(subject: DeviceSubject, at: number, why: UnseenReason): void
+  /** What another process found, with rules that may be others by now, about alerts that may have changed. */
+  enter(finding: Finding): void
   /** A user that the partner no longer has, and the devices with it. */
   goneUser(userId: string, at: number): void
   /** A user of whom, and of whose devices, nothing could be learned. */
@@ -58,9 +66,6 @@ export interface Evaluator {
   reload(rules: RuleSet): void
 }
 
-export type DeviceSubject = Extract<Subject, { kind: 'device' }>
-export type UnseenReason = 'poll_failed' | 'device_missing' | 'deleted'
-
 /** For built-in alerts, and for those of rules that are about to be ended as removed. */
 const withoutRule: RuleTiming = { forMs: 0, keepFiringForMs: 0, noData: 'keep' }
 
@@ -68,149 +73,76 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
   const { returnedAt = () => null } = options
   let rules = options.rules
   const ruleById = new Map<string, RuleBase>()
-  const rulesByType = new Map<DeviceType, readonly DeviceRule[]>()
   const builtIn = createBuiltInAlerts(book, createRaise(book, newEpisode))
   /** Rules that were held back by their limit since the last end of a walk, and by how many alerts. */
   const heldBack = new Map<string, number>()
+  const sink: EvaluationSink = { conclude: concluded, unseen: withoutReading, inapplicable }
+  const readings = createReadingEvaluator({ rules, active: book, sink, newEpisode, onUnknown })
+  const conclude = createConclude({ sink, newEpisode, onUnknown })
   reload(options.rules)
 
   function reload(loaded: RuleSet): void {
     rules = loaded
+    readings.reload(loaded)
     ruleById.clear()
-    rulesByType.clear()
     for (const list of [rules.deviceRules, rules.userRules, rules.fleetRules, rules.serviceRules]) {
       for (const rule of list) ruleById.set(rule.id, rule)
     }
   }
 
-  function rulesFor(type: DeviceType): readonly DeviceRule[] {
-    let list = rulesByType.get(type)
-    if (list === undefined) {
-      list = rules.deviceRules.filter((rule) => rule.deviceTypes.includes(type))
-      rulesByType.set(type, list)
-    }
-    return list
-  }
-
-  function user(reading: UserReading, tallies: readonly FleetTally[]): void {
-    const { user, observedAt, readAt } = reading
-    for (const one of reading.devices) {
-      device(user, one)
-      if (one.device.deleted_at !== null || tallies.length === 0) continue
-      const scope = { device: one.device, user, now: one.observedAt }
-      for (const { counts } of tallies) counts.add(scope)
-    }
-    if (rules.userRules.length > 0) aboutUser(user, observedAt)
-    for (const { deviceType, deviceId } of reading.unread) {
-      const count = deviceId === null ? (deviceCount(user, deviceType) ?? 1) : 1
-      for (const { counts } of tallies) counts.addUnread({ deviceType, count })
-      for (const watched of book.devicesOf(user.id)) {
-        if (watched.deviceType !== deviceType || (deviceId !== null && watched.deviceId !== deviceId))
-          continue
-        unseenDevice({ kind: 'device', userId: user.id, ...watched }, readAt, 'poll_failed')
-      }
-    }
-    for (const { deviceType, deviceId, state } of reading.absent) {
-      const why = state === 'deleted' ? 'deleted' : 'device_missing'
-      unseenDevice({ kind: 'device', userId: user.id, deviceType, deviceId }, readAt, why)
-    }
-  }
-
-  function device(user: User, { device, observedAt }: DeviceReading): void {
-    const subject: DeviceSubject = {
-      kind: 'device',
-      userId: user.id,
-      deviceType: device.type,
-      deviceId: device.id,
-    }
-    const active = book.activeOn(subject)
-    if (device.deleted_at !== null) {
-      unseen(active, observedAt, 'deleted')
-      return
-    }
-    const scope = { device, user, now: observedAt }
-    const applying = rulesFor(device.type)
-    for (const rule of applying) {
-      const verdict = rule.condition(scope)
-      const isActive = isAmong(active, rule)
-      if (verdict === false && !isActive) continue
-      conclude(rule, scope, {
-        verdict,
-        subject,
-        at: observedAt,
-        isActive,
-        identify: (labels) => deviceLabels(rule.alert, { device, user, labels }),
-        affected: () => affectedParty(user, device),
-      })
-    }
-    if (active.length > 0) endInapplicable(active, applying, observedAt)
-  }
-
-  function aboutUser(user: User, at: number): void {
-    const subject = { kind: 'user', userId: user.id } as const
-    const active = book.activeOn(subject)
-    const scope = { user, now: at }
-    for (const rule of rules.userRules) {
-      const verdict = rule.condition(scope)
-      const isActive = isAmong(active, rule)
-      if (verdict === false && !isActive) continue
-      conclude(rule, scope, {
-        verdict,
-        subject,
-        at,
-        isActive,
-        identify: (labels) => userLabels(rule.alert, { user, labels }),
-        affected: () => affectedParty(user, null),
-      })
-    }
-  }
-
-  /** Everything but the common case: something holds, is unknown, or concerns an active alert. */
-  function conclude<Scope>(
-    rule: RuleBase & Decision<Scope>,
-    scope: Scope,
-    about: {
-      verdict: Verdict
-      /** Where `clear` was decided already; otherwise the rule is asked. */
-      clear?: Verdict | null
-      subject: Subject
-      at: number
-      isActive: boolean
-      identify: (labels: Labels) => Labels
-      affected: () => AffectedParty
-    },
-  ): void {
-    const { verdict, subject, at, isActive } = about
-    if (typeof verdict === 'string') onUnknown(rule.alert, verdict)
-    if (!isActive && (!couldBegin(verdict, rule) || isAtLimit(rule))) return
-    const clear = about.clear === undefined ? (rule.clear?.(scope) ?? null) : about.clear
-    const alert = isActive ? book.activeOn(subject).find(({ ruleId }) => ruleId === rule.id) : undefined
+  function concluded(rule: RuleBase, { verdict, clear, subject, at, isActive, birth }: Conclusion): void {
+    if (!isActive && isAtLimit(rule)) return
+    const alert = isActive ? book.get(alertKey(rule.id, subject)) : undefined
     const cameBackAt = alert === undefined ? null : returnedAt(alert, at)
     book.evaluate({
       ruleId: rule.id,
       subject,
-      evaluation: { at, verdict, clear, ...(cameBackAt === null ? {} : { returnedAt: cameBackAt }) },
+      evaluation: { at, verdict, clear: clear(), ...(cameBackAt === null ? {} : { returnedAt: cameBackAt }) },
       timing: rule,
       definition: rule.definition,
-      birth: () => {
-        const labels = about.identify(rule.labels(scope))
-        return {
-          ruleId: rule.id,
-          subject,
-          labels,
-          fingerprint: fingerprint(labels),
-          definition: rule.definition,
-          annotations: rule.annotations(scope),
-          affected: about.affected(),
-          episode: newEpisode(),
-        }
-      },
+      birth,
     })
   }
 
-  function couldBegin(verdict: Verdict, rule: RuleTiming): boolean {
-    if (typeof verdict === 'boolean') return verdict
-    return rule.noData === 'alerting' && verdict !== 'rule_error'
+  function inapplicable({ key, ruleId }: Alert, at: number): void {
+    book.end(key, at, ruleById.has(ruleId) ? 'rule_changed' : 'rule_removed')
+  }
+
+  function enter(finding: Finding): void {
+    switch (finding.kind) {
+      case 'concluded': {
+        const { ruleId, subject, at, verdict, clear, birth } = finding
+        const rule = ruleById.get(ruleId)
+        if (rule?.definition !== finding.definition) return
+        const isActive = isAmong(book.activeOn(subject), rule)
+        if (couldBegin(verdict, rule)) {
+          if (birth === null) return
+          concluded(rule, { verdict, clear: () => clear, subject, at, isActive, birth: () => birth })
+        } else if (isActive) {
+          const alert = book.get(alertKey(ruleId, subject))
+          if (alert === undefined) return
+          concluded(rule, { verdict, clear: () => clear, subject, at, isActive, birth: () => birthOf(alert) })
+        }
+        return
+      }
+      case 'unseen': {
+        const alert = book.get(finding.key)
+        if (alert !== undefined && alert.state !== 'resolved') withoutReading(alert, finding.at, finding.why)
+        return
+      }
+      case 'inapplicable': {
+        const alert = book.get(finding.key)
+        if (alert === undefined || alert.state === 'resolved' || alert.subject.kind !== 'device') return
+        const { deviceType } = alert.subject
+        const applies = rules.deviceRules.some(
+          (rule) => rule.id === alert.ruleId && rule.deviceTypes.includes(deviceType),
+        )
+        if (!applies) inapplicable(alert, finding.at)
+        return
+      }
+      default:
+        finding satisfies never
+    }
   }
 
   /** A rule that fires for too many at once must not bury the rest: the surplus is one alert. */
@@ -218,22 +150,6 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
     if (rule.limit === null || book.activeOfRule(rule.id) < rule.limit) return false
     heldBack.set(rule.id, (heldBack.get(rule.id) ?? 0) + 1)
     return true
-  }
-
-  /** Of rules that are no longer for this type of device, or, after a reload during a walk, no longer at all. */
-  function endInapplicable(active: readonly Alert[], applying: readonly DeviceRule[], at: number): void {
-    for (const { key, ruleId } of active) {
-      const applies = isBuiltIn(ruleId) || applying.some((rule) => rule.id === ruleId)
-      if (!applies) book.end(key, at, ruleById.has(ruleId) ? 'rule_changed' : 'rule_removed')
-    }
-  }
-
-  function unseenDevice(subject: DeviceSubject, at: number, why: UnseenReason): void {
-    unseen(book.activeOn(subject), at, why)
-  }
-
-  function unseen(active: readonly Alert[], at: number, why: UnseenReason): void {
-    for (const alert of active) withoutReading(alert, at, why)
   }
 
   function withoutReading(alert: Alert, at: number, verdict: Verdict | 'deleted'): void {
@@ -250,9 +166,9 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
   }
 
   function unseenUser(userId: string, at: number, why: UnseenReason): void {
-    unseen(book.activeOn({ kind: 'user', userId }), at, why)
+    for (const alert of book.activeOn({ kind: 'user', userId })) withoutReading(alert, at, why)
     for (const watched of book.devicesOf(userId)) {
-      unseenDevice({ kind: 'device', userId, ...watched }, at, why)
+      readings.unseenDevice({ kind: 'device', userId, ...watched }, at, why)
     }
   }
 
@@ -328,10 +244,11 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
   }
 
   return {
-    beginWalk: () => rules.fleetRules.map((rule) => ({ rule, counts: createFleetCounts(rule) })),
-    user,
-    device,
-    unseenDevice,
+    beginWalk: readings.tallies,
+    user: readings.user,
+    device: readings.device,
+    unseenDevice: readings.unseenDevice,
+    enter,
     goneUser: (userId, at) => unseenUser(userId, at, 'deleted'),
     unreadUser: (userId, at) => unseenUser(userId, at, 'poll_failed'),
     nothingRead,
@@ -339,25 +256,5 @@ export function createEvaluator({ book, newEpisode, onUnknown, ...options }: Eva
     service,
     endRemovedRules,
     reload,
-  }
-}
-
-function isAmong(active: readonly Alert[], { id }: RuleBase): boolean {
-  // Almost always there is none to search.
-  return active.length > 0 && active.some((alert) => alert.ruleId === id)
-}
-
-function deviceCount(user: User, type: DeviceType): number | null {
-  switch (type) {
-    case 'heat_pump':
-      return user.num_heat_pumps
-    case 'electric_vehicle':
-      return user.num_electric_vehicles
-    case 'inverter':
-      return user.num_inverters
-    case 'wallbox':
-      return user.num_wallboxes
-    default:
-      return type satisfies never
   }
 }

@@ -42,6 +42,7 @@ export function configSchema(files: NamedFiles) {
       links: linksSchema(files)
         .optional()
         .describe('The links of our own that messages carry, under http.public_url.'),
+      replicas: replicasSchema.prefault({}).describe('Of several processes on one PostgreSQL.'),
       heartbeat: heartbeatSchema(files).optional().describe("Dead man's switch."),
       log: logSchema.prefault({}).describe('Log lines on standard output.'),
       alerting: alertingSchema(files).describe(
@@ -179,6 +180,12 @@ const httpSchema = z.strictObject({
     ),
   access: accessSchema.optional().describe('Who may use the API. Default: this machine alone, everything.'),
 })
+const replicasSchema = z.strictObject({
+  advertise_url: text(publicBaseUrl)
+    .optional()
+    .describe('Where this process is reached by whoever asks another one for what only the leader answers.'),
+})
+
 function heartbeatSchema(files: NamedFiles) {
   return z.strictObject({
     url: secret(anyUrl).optional().describe('Called after each walk that was read, evaluated and delivered.'),

@@ -75,12 +75,22 @@ const closeGraceMs = 3_000
 
 /** Resolves when it listens. Rejects with HttpServerError when it can't. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  return startListening(options, (isClosing) => createRoutes(options, isClosing).fetch)
+}
+
+export type Fetch = Hono<HttpEnv>['fetch']
+
+/** As startHttpServer, for answers that change while it listens. */
+export async function startListening(
+  options: Pick<HttpServerOptions, 'host' | 'port' | 'timeouts' | 'clock' | 'logger'>,
+  fetchWith: (isClosing: () => boolean) => Fetch,
+): Promise<HttpServer> {
   const { host, port, clock, logger } = options
   const timeouts = { ...defaultTimeouts, ...options.timeouts }
   let closing: Promise<void> | undefined
   // Node's own Request and Response stay in place for everybody else in this process.
   const server = createAdaptorServer({
-    fetch: createRoutes(options, () => closing !== undefined).fetch,
+    fetch: fetchWith(() => closing !== undefined),
     overrideGlobalObjects: false,
     serverOptions: {
       headersTimeout: timeouts.headersMs,

@@ -18,6 +18,7 @@ import { createBreaker, type Pass } from './breaker.ts'
 import { createExchange, isSuccess, type RawAnswer, type RawRequest, type RawStream } from './exchange.ts'
 import { createPacer, retryAfterMs } from './pacer.ts'
 import { PartnerError, statusError } from './partner-error.ts'
+import { createSharedPace, inTurn, type ReservePace } from './shared-pace.ts'
 import { createSockets } from './sockets.ts'
 import { createTokenSource, fixedToken, type IssuedToken } from './token.ts'
 
@@ -35,6 +36,8 @@ export interface TransportOptions {
   /** Sockets, and so attempts at once. */
   readonly concurrency: number
   readonly requestsPerSecond: number
+  /** Given, requestsPerSecond is the rate of all processes that reserve at the same place. */
+  readonly reservePace?: ReservePace | undefined
   readonly maximumAnswerBytes: number
   /** For answers that are read as a stream: the user list. */
   readonly maximumStreamBytes?: number
@@ -153,7 +156,12 @@ export function createTransport(options: TransportOptions): Transport {
   const sockets = createSockets({ count: options.concurrency, lifetime: lifetime.signal })
   const shared = { clock, patienceMs, lifetime: lifetime.signal }
   const breaker = createBreaker(shared)
-  const pacer = createPacer({ ...shared, requestsPerSecond: options.requestsPerSecond })
+  const { requestsPerSecond, reservePace: reserve } = options
+  const ownPacer = createPacer({ ...shared, requestsPerSecond })
+  const pacer =
+    reserve === undefined
+      ? ownPacer
+      : inTurn(ownPacer, createSharedPace({ ...shared, requestsPerSecond, reserve }))
   const tokens =
     'token' in credentials
       ? fixedToken(credentials.token)

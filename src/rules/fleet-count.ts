@@ -24,6 +24,19 @@ export interface FleetDecision {
   readonly scope: FleetScope
 }
 
+/** Counts as data: what was counted over one part of the fleet, to be added to another's. */
+export interface FleetCountsData {
+  readonly groups: readonly {
+    readonly labels: Readonly<Record<string, string>>
+    readonly matching: number
+    readonly total: number
+    readonly unknown: number
+    readonly failed: number
+  }[]
+  readonly unread: readonly { readonly deviceType: DeviceType; readonly count: number }[]
+  readonly overflowed: number
+}
+
 export interface FleetCounts {
   /** A device that was read; those of types that the rule doesn't look at are ignored. */
   add(scope: DeviceScope): void
@@ -35,6 +48,8 @@ export interface FleetCounts {
   decide(group: FleetGroup, at: { readonly walk: Walk; readonly now: number }): FleetDecision
   /** Devices beyond the 10,000th group: they are counted together, in the group `other`. */
   overflowed(): number
+  data(): FleetCountsData
+  addData(counted: FleetCountsData): void
 }
 
 interface Tally {
@@ -173,6 +188,35 @@ export function createFleetCounts(rule: FleetRule): FleetCounts {
     },
 
     overflowed: () => overflowed,
+
+    data: () => ({
+      groups: [...tallies.values()].map(({ group, matching, total, unknown, failed }) => ({
+        labels: group.labels,
+        matching,
+        total,
+        unknown,
+        failed,
+      })),
+      unread: [...unreadByType].map(([deviceType, count]) => ({ deviceType, count })),
+      overflowed,
+    }),
+
+    addData(counted) {
+      for (const { labels, matching, total, unknown, failed } of counted.groups) {
+        const before = overflowed
+        const tally = tallyOf(labels)
+        // Of a group that found no room, each device was one too many.
+        if (overflowed > before) overflowed = before + total
+        tally.matching += matching
+        tally.total += total
+        tally.unknown += unknown
+        tally.failed += failed
+      }
+      for (const { deviceType, count } of counted.unread) {
+        unreadByType.set(deviceType, (unreadByType.get(deviceType) ?? 0) + count)
+      }
+      overflowed += counted.overflowed
+    },
   }
 }
 

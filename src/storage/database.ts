@@ -10,6 +10,7 @@ export interface Database {
   /** See Storage. */
   readonly recovered: { readonly movedTo: string } | null
   readonly lost: AbortSignal
+  holds(): boolean
   /** One transaction that sees one state. `what` completes "cannot …" in the message of a failure. */
   read<T>(what: string, work: (tables: ReadableTables) => Promise<T>): Promise<T>
   /** One transaction: what `work` did is kept when it resolves, and none of it when it rejects. */

@@ -192,6 +192,27 @@ const steps: readonly string[] = [
   );
   CREATE INDEX history_of_alert ON history USING hash (fingerprint);
   `,
+  // What replicas share: see postgres-replicas.ts.
+  `
+  ALTER TABLE owner ADD COLUMN url TEXT;
+
+  CREATE TABLE slot (
+    walk_id TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    work BYTEA NOT NULL,
+    findings BYTEA,
+    offered_at TIMESTAMPTZ NOT NULL,
+    touched_at TIMESTAMPTZ,
+    PRIMARY KEY (walk_id, slot)
+  );
+
+  CREATE TABLE pace (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    due_at DOUBLE PRECISION NOT NULL
+  );
+  INSERT INTO pace VALUES (1, 0);
+  `,
 ]
 
 export const schemaName = 'fleetwarden'
@@ -268,9 +289,14 @@ const withoutStatistics = `
     END LOOP;
   END $$;
 `
+/** `old`: not there, or to be brought up to date by whoever holds the lock. Rejects as migrate does. */
+export async function schemaState(query: Query, name: string): Promise<'present' | 'old'> {
+  if (!(await isThere(query, name))) return 'old'
+  return (await schemaVersion(query, name)) === steps.length ? 'present' : 'old'
+}
 
 async function schemaVersion(query: Query, name: string): Promise<number> {
-  const [row] = await query('SELECT version FROM schema_version')
+  const [row] = await query(`SELECT version FROM ${schemaName}.schema_version`)
   const version = Number(row?.[0])
   if (version <= steps.length) return version
   throw new StorageError(

@@ -1,6 +1,10 @@
 // One connection to PostgreSQL that holds the state for this process alone: it takes an advisory lock of
 // the session, and everything is written on this very session. So nobody needs to ask whether the lock
 // is still held: when the session is gone, so is the lock, and the next write finds no connection.
+//
+// A process that hangs would keep its session, and with it the lock. So whoever waits for the lock ends a
+// session that has done nothing for `leaseMs`; whoever has it sees to it that it does something, and is sure
+// of the lock only for a shorter while after its last answer.
 
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -18,8 +22,11 @@ export interface SessionOptions {
   readonly clock: Clock
   /** The same for all sessions of a process: a new one may end those before it. */
   readonly owner: string
-  /** How long to wait for another process to let the database go, as at a restart (ms). */
+  /** How long to wait for another process to let the database go, as at a restart (ms, also Infinity). */
   readonly lockTimeoutMs: number
+  readonly leaseMs: number
+  /** Ends the waiting. */
+  readonly signal: AbortSignal
   /** For one statement and its answer (ms). */
   readonly timeoutMs: number
   /** Of the sessions of this process before it; null: it is the first one. */
@@ -40,6 +47,8 @@ export interface Session {
   readonly term: number
   /** True once no query can succeed any more. */
   isLost(): boolean
+  /** When the last query was sent that was answered (monotonic). */
+  answeredAt(): number
   close(): Promise<void>
 }
 
@@ -47,7 +56,11 @@ const longestConnectMs = 10_000
 // The server gives up a statement first: it says why, and the session stays.
 const graceMs = 2_000
 const longestStatementMs = 3_600_000
-const lockRetryMs = 100
+// Tells those who wait for the lock that the server may be at this for that long.
+const patientMark = '/* patiently */'
+const lockRetryMs = 250
+// A statement that is longer under way than the server lets any be: it can't get rid of its answer.
+const statementGraceMs = 15_000
 
 /** `host:port/database`, without user and password. */
 export function nameOf({ host, port, database }: PostgresConfig): string {
@@ -79,7 +92,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
 }
 
-async function connect({ config, owner, timeoutMs }: SessionOptions): Promise<Omit<Session, 'term'>> {
+async function connect({ config, clock, owner, timeoutMs }: SessionOptions): Promise<Omit<Session, 'term'>> {
   const { host, port, database, user } = config
   const client = new pg.Client({
     host,
@@ -95,6 +108,7 @@ async function connect({ config, owner, timeoutMs }: SessionOptions): Promise<Om
     keepAliveInitialDelayMillis: 10_000,
   })
   let lost = false
+  let answeredAt = Number.NEGATIVE_INFINITY
   // Without a listener, a server that ends the connection would end this process.
   client.on('error', () => {
     lost = true
@@ -113,10 +127,12 @@ async function connect({ config, owner, timeoutMs }: SessionOptions): Promise<Om
     throw error
   }
   async function query(sql: string, values?: readonly unknown[], longestMs = timeoutMs) {
+    const sentAt = clock.monotonic()
     try {
       const given = values === undefined ? {} : { values: [...values] }
       const patience = { query_timeout: longestMs + graceMs }
       const result: unknown = await client.query({ text: sql, rowMode: 'array', ...given, ...patience })
+      answeredAt = Math.max(answeredAt, sentAt)
       const last: unknown = Array.isArray(result) ? result.at(-1) : result
       return rowsOf(last)
     } catch (error) {
@@ -130,11 +146,12 @@ async function connect({ config, owner, timeoutMs }: SessionOptions): Promise<Om
   }
   return {
     isLost: () => lost,
+    answeredAt: () => answeredAt,
     query: (sql, values) => query(sql, values),
     async queryPatiently(sql) {
       await query(`SET statement_timeout = ${longestStatementMs}`)
       try {
-        return await query(sql, undefined, longestStatementMs)
+        return await query(`${patientMark} ${sql}`, undefined, longestStatementMs)
       } finally {
         if (!lost) await query(`SET statement_timeout = ${timeoutMs}`)
       }
@@ -148,7 +165,7 @@ function rowsOf(result: unknown): readonly Row[] {
   return Array.isArray(result.rows) ? result.rows : []
 }
 
-async function tlsOptions({ host, tls }: PostgresConfig): Promise<ConnectionOptions | false> {
+export async function tlsOptions({ host, tls }: PostgresConfig): Promise<ConnectionOptions | false> {
   if (tls === null) return false
   const ca = tls.rootCertFile === null ? {} : { ca: await readRootCert(tls.rootCertFile) }
   switch (tls.verify) {
@@ -210,7 +227,7 @@ async function prepare(
 
 async function own(
   session: Pick<Session, 'query'>,
-  { config, clock, owner, lockTimeoutMs }: SessionOptions,
+  { config, clock, owner, lockTimeoutMs, timeoutMs, leaseMs, signal }: SessionOptions,
 ): Promise<void> {
   // A connection that was cut may live on at the server, with the lock.
   await session.query(
@@ -229,7 +246,23 @@ async function own(
           'one a storage.url of its own',
       )
     }
-    await clock.sleep(lockRetryMs)
+    await session.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+       WHERE locktype = 'advisory' AND classid = ${lockClass} AND objid = ${lockOf.owner} AND objsubid = 2
+         AND database = datid AND datname = current_database() AND granted
+         AND clock_timestamp() - state_change >
+           make_interval(secs => CASE
+             WHEN state = 'active' AND starts_with(query, $4) THEN $3::float8
+             WHEN state = 'active' THEN $2::float8
+             ELSE $1::float8 END)`,
+      [
+        ...[leaseMs, timeoutMs + statementGraceMs, longestStatementMs + statementGraceMs].map(
+          (ms) => ms / 1_000,
+        ),
+        patientMark,
+      ],
+    )
+    await clock.sleep(lockRetryMs, signal)
   }
 }
 

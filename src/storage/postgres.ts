@@ -22,6 +22,13 @@ export interface PostgresTablesOptions {
   readonly config: PostgresConfig
   /** How long to wait for another process to let the database go; 30,000 unless told. */
   readonly lockTimeoutMs?: number
+  /**
+   * A process whose session has done nothing for so long is taken to hang, and its session ended; 10,000
+   * unless told. The same for all processes.
+   */
+  readonly leaseMs?: number
+  /** Ends the waiting for another process. */
+  readonly signal?: AbortSignal
   /** For one statement and its answer; 30,000 unless told. */
   readonly timeoutMs?: number
   readonly clock?: Clock
@@ -39,6 +46,7 @@ const sliceRows = 500
 // Longer than it takes a server to notice that a machine has vanished.
 const usualLockTimeoutMs = 30_000
 const usualTimeoutMs = 30_000
+const usualLeaseMs = 10_000
 // After a connection was cut: what is left of it at the server was ended before.
 const relockTimeoutMs = 5_000
 // A server that is down is not asked anew for each of the calls that were waiting.
@@ -59,16 +67,22 @@ export async function openPostgresTables(options: PostgresTablesOptions): Promis
   const { config, clock = systemClock, lockTimeoutMs = usualLockTimeoutMs, create = true } = options
   const name = nameOf(config)
   const serially = createCallQueue()
+  const leaseMs = options.leaseMs ?? usualLeaseMs
+  // Sure for a shorter while than others grant, and asking so often that one lost answer does no harm.
+  const sureMs = leaseMs * 0.8
+  const pingMs = leaseMs / 5
+  const losing = new AbortController()
+  const closing = new AbortController()
   const sessionOptions = {
     config,
     clock,
     owner: newOwner(),
+    leaseMs,
+    signal: options.signal ?? closing.signal,
     timeoutMs: options.timeoutMs ?? usualTimeoutMs,
   }
-  const losing = new AbortController()
   let session: Session | null = null
   let failure: { readonly error: unknown; readonly at: number } | null = null
-  let isClosed = false
 
   async function connected(isFirst = false): Promise<Session> {
     losing.signal.throwIfAborted()
@@ -153,7 +167,7 @@ export async function openPostgresTables(options: PostgresTablesOptions): Promis
       } catch (error) {
         // A server that has never heard of it has not committed it.
         if (isAnswer(error)) return false
-        if (isClosed || losing.signal.aborted || clock.monotonic() >= giveUpAt) {
+        if (closing.signal.aborted || losing.signal.aborted || clock.monotonic() >= giveUpAt) {
           throw new StorageError(
             'unavailable',
             `the connection to ${name} was lost during a commit, and the server can't be asked about it: ` +
@@ -175,7 +189,7 @@ export async function openPostgresTables(options: PostgresTablesOptions): Promis
 
   function call<T>(what: string, work: () => Promise<T>): Promise<T> {
     return serially(async () => {
-      if (isClosed) throw new StorageError('closed', `cannot ${what}: the database is closed`)
+      if (closing.signal.aborted) throw new StorageError('closed', `cannot ${what}: the database is closed`)
       try {
         return await work()
       } catch (error) {
@@ -184,21 +198,32 @@ export async function openPostgresTables(options: PostgresTablesOptions): Promis
     })
   }
 
+  /** Keeps the session from looking dead, and finds out when it is. */
+  async function keepAlive(): Promise<void> {
+    while (!closing.signal.aborted && !losing.signal.aborted) {
+      await clock.sleep(pingMs, closing.signal).catch(() => {})
+      const isQuiet =
+        session === null || session.isLost() || clock.monotonic() - session.answeredAt() >= pingMs
+      if (isQuiet) await call('ask', async () => (await connected()).query('SELECT 1')).catch(() => {})
+    }
+  }
+
   try {
     await connected(true)
   } catch (error) {
     throw postgresError(error, `cannot open the database ${name}`)
   }
+  void keepAlive()
   return {
     recovered: null,
     lost: losing.signal,
+    holds: () => session !== null && !session.isLost() && clock.monotonic() - session.answeredAt() < sureMs,
     read: (what, work) => call(what, () => reading(work)),
     write: (what, work) => call(what, () => writing(work)),
     removeTraces: () => call('remove what is left of what was deleted', removeTraces),
     close: () =>
       serially(async () => {
-        if (isClosed) return
-        isClosed = true
+        closing.abort()
         await session?.close()
       }),
   }

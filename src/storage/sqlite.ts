@@ -76,6 +76,7 @@ export async function openSqliteTables(options: SqliteFileOptions): Promise<Data
     recovered,
     // Its lock cannot be lost.
     lost: new AbortController().signal,
+    holds: () => db.isOpen,
     // Nobody else has the file, and no call runs beside another: what is read is one state.
     read: (what, work) => call(what, () => work(tables)),
     write: (what, work) => call(what, () => transaction(db, () => work(tables))),

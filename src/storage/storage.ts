@@ -42,6 +42,8 @@ export interface Storage
   removeTraces(): Promise<void>
   /** How many bytes it takes, where that costs nothing to ask; null when it cannot be told. Never throws. */
   readonly sizeBytes?: () => number | null
+  /** False when another process may have taken over already: then nothing must be told. */
+  holds(): boolean
   /** Waits for the calls under way, then gives the database free. Calls after it reject. */
   close(): Promise<void>
 }

@@ -80,6 +80,7 @@ export function createTableStorage(database: Database, { logger }: { readonly lo
     lost: database.lost,
     removeTraces: () => database.removeTraces(),
     ...(database.sizeBytes === undefined ? {} : { sizeBytes: database.sizeBytes }),
+    holds: database.holds,
 
     loadAlerts: () =>
       read('load alerts', (tables) => {

@@ -159,7 +159,7 @@ describe('storage copy', () => {
     const namesIn = (rows: readonly Record<string, unknown>[]) => rows.map(({ name }) => name).sort()
     const names = allTables.map(({ name }) => name)
     expect(namesIn(embedded)).toEqual(names.toSorted())
-    expect(namesIn(ours)).toEqual([...names, 'owner', 'schema_version'].sort())
+    expect(namesIn(ours)).toEqual([...names, 'owner', 'pace', 'schema_version', 'slot'].sort())
   })
 
   it('takes the URLs from files, where no list of processes shows them', async () => {

@@ -18,7 +18,7 @@ const brokenAtOnce = 6
 const meanLifeMs = 450
 const longestLifeMs = 3_000
 
-const rules = `
+export const episodeRules = `
 groups:
   - name: scenario
     rules:
@@ -34,7 +34,7 @@ groups:
 export async function killOverAndOver(
   seed: number,
 ): Promise<{ episodes: number; faults: readonly string[] }> {
-  await using world = await startWorld({ rules })
+  await using world = await startWorld({ rules: episodeRules })
   await world.configure({
     poll: { schedule: '* * * * * *', recheck_interval: '1s' },
     alerting: {
@@ -140,7 +140,7 @@ interface Episode {
  * Breaks a device and heals it, over and over. An episode is never so short that it need not be told: it
  * ends when at least one receiver knows, which means that the messages to the others were saved with it.
  */
-async function breakAndHeal(
+export async function breakAndHeal(
   device: SimulatedDevice,
   {
     world,
@@ -174,10 +174,10 @@ async function breakAndHeal(
   }
 }
 
-type EpisodeLog = ReturnType<typeof createEpisodeLog>
+export type EpisodeLog = ReturnType<typeof createEpisodeLog>
 
 /** Which messages about an episode arrived where. */
-function createEpisodeLog(world: World) {
+export function createEpisodeLog(world: World) {
   const episodes: Episode[] = []
 
   function messages({
@@ -218,7 +218,7 @@ function createEpisodeLog(world: World) {
   }
 }
 
-const receivers = ['slack', 'mail', 'webhook'] as const
+export const receivers = ['slack', 'mail', 'webhook'] as const
 // A life needs longer than this before it can send anything.
 const shortestStartMs = 150
 
@@ -259,17 +259,17 @@ function faultsIn(all: readonly Told[], log: EpisodeLog, lives: readonly number[
   return faults
 }
 
-function label({ number }: Episode): string {
+export function label({ number }: Episode): string {
   return `episode ${number}`
 }
 
 /** Told once, as resolved, since it ended before any attempt to say that it fires had succeeded. */
-function wasLate({ text }: Told): boolean {
+export function wasLate({ text }: Told): boolean {
   return text.includes('It fired and ended before a message about it could be delivered')
 }
 
 /** Uniform in [0, 1), the same sequence for the same seed (mulberry32, public domain). */
-function randomFrom(seed: number): () => number {
+export function randomFrom(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0

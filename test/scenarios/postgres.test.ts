@@ -64,14 +64,17 @@ describe.concurrent('the service on PostgreSQL', () => {
     await walksEnd(service, 2)
     await toldOf(first.id, 1, 0)
 
-    // Without its database it reads on, tells nothing, and says why.
+    // Without its database it tells nothing, and says why.
     await server.crash()
     world.lose(second)
     await until(
       'the service notices',
       async () => (await service.metrics()).value('fleet_storage_errors_total', { kind: 'unavailable' }) > 0,
     )
-    await walksEnd(service, 2)
+    await until('it says that it waits', async () => {
+      const ready = await fetch(`${await service.url()}/-/ready`)
+      return ready.status === 503 && (await ready.text()).includes('the database cannot be reached')
+    })
     expect(timesTold(world, second.id)).toEqual(each(0, 0))
     await server.start()
     await toldOf(second.id, 1, 0)
@@ -101,7 +104,9 @@ describe.concurrent('the service on PostgreSQL', () => {
     expect(service.output()).not.toContain('postgres')
   })
 
-  it('ends when another process has taken over its database, and says why', async ({ expect }) => {
+  it('waits when another process has taken over its database, and leads again after it', async ({
+    expect,
+  }) => {
     const server = await startPostgres()
     await using world = await startWorld()
     world.defer(() => server.remove())
@@ -116,8 +121,17 @@ describe.concurrent('the service on PostgreSQL', () => {
     )
     const other = await openPostgres({ config: postgresConfig(url), lockTimeoutMs: 20_000 })
     service.child.kill('SIGCONT')
-    expect(await service.ended).toEqual({ code: 1, signal: null })
-    expect(service.output()).toContain('fleetwarden: the database postgres://127.0.0.1')
+    await until(
+      'it knows',
+      () => logged(service, 'Another replica leads now: this one works on slots and waits') === 1,
+      {
+        detail: service.output,
+      },
+    )
+    const alerts = await fetch(`${await service.url()}/api/v2/alerts`)
+    expect([alerts.status, alerts.headers.get('retry-after')]).toEqual([503, '2'])
     await other.close()
+    await walksEnd(service, 1)
+    expect(logged(service, 'This replica leads')).toBe(2)
   })
 })

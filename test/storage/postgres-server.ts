@@ -80,7 +80,9 @@ export async function startPostgres(
       child.stderr.on('data', (chunk) => {
         log += chunk
         if (log.includes('ready to accept connections')) resolve()
-        else if (log.includes('FATAL')) reject(new Error(`PostgreSQL did not start:\n${log}`))
+        // Whoever connects while it recovers is refused, which is as it should be.
+        else if (/FATAL:\s+(?!\s|the database system is)/.test(log))
+          reject(new Error(`PostgreSQL did not start:\n${log}`))
       })
     })
     child.stderr.removeAllListeners('data').resume()

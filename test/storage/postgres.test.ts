@@ -393,6 +393,7 @@ describe('the PostgreSQL database', () => {
 })
 
 describe('the connection to PostgreSQL', () => {
+  const leaseMs = 1_000
   let proxy: TcpProxy
   let storage: Storage
 
@@ -402,6 +403,7 @@ describe('the connection to PostgreSQL', () => {
       config: postgresConfig(`postgres://postgres@127.0.0.1:${proxy.port}/${name}`),
       lockTimeoutMs: 1_000,
       timeoutMs: 500,
+      leaseMs,
     })
     await storage.saveAlerts({ upserts: alertsFixture(10), deletedKeys: [] })
   })
@@ -464,6 +466,31 @@ describe('the connection to PostgreSQL', () => {
     await admin(name, terminate)
     await saveMore()
     expect(await storage.loadAlerts()).toHaveLength(1_200)
+  })
+
+  it('that goes silent is sure of its lock no longer than others leave it', async () => {
+    expect(storage.holds()).toBe(true)
+    proxy.freeze()
+    const config = postgresConfig(server.url(name))
+    const opening = openPostgres({ config, lockTimeoutMs: 20_000, leaseMs })
+    opening.catch(() => {})
+    await expect.poll(() => storage.holds(), { timeout: 10_000, interval: 10 }).toBe(false)
+    const other = await opening
+    expect(storage.holds()).toBe(false)
+    await other.saveAlerts({ upserts: alertsFixture(20), deletedKeys: [] })
+    proxy.thaw()
+    await expect.poll(() => storage.lost.aborted, { timeout: 10_000 }).toBe(true)
+    await expect(saveMore()).rejects.toMatchObject({ kind: 'locked' })
+    expect(await other.loadAlerts()).toHaveLength(20)
+    await other.close()
+  })
+
+  it('that nobody waits for is kept however long nothing happens', async () => {
+    await expect(
+      openPostgres({ config: postgresConfig(server.url(name)), lockTimeoutMs: 3 * leaseMs, leaseMs }),
+    ).rejects.toMatchObject({ kind: 'locked' })
+    expect(storage.holds()).toBe(true)
+    await saveMore()
   })
 
   it('loses its lock with the session: what another process took over is not written to', async () => {

@@ -42,7 +42,11 @@ export interface IntegrationSet {
   close(): Promise<void>
 }
 
-export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
+/** `maySend`: asked before each attempt; a message that may not be sent now is tried again later. */
+export function createIntegrationSet(
+  deps: IntegrationDeps,
+  { maySend }: { readonly maySend: () => boolean },
+): IntegrationSet {
   let present = new Map<string, { readonly config: unknown; readonly integration: Integration }>()
   const unused = new Set<Integration>()
 
@@ -53,7 +57,7 @@ export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
       for (const { key, config, create } of entriesOf(receivers, deps)) {
         const known = present.get(key)
         const isSame = known !== undefined && isSameValue(known.config, config)
-        next.set(key, isSame ? known : { config, integration: create() })
+        next.set(key, isSame ? known : { config, integration: guarded(create(), maySend) })
       }
       for (const [key, known] of present) if (next.get(key) !== known) unused.add(known.integration)
       present = next
@@ -62,6 +66,33 @@ export function createIntegrationSet(deps: IntegrationDeps): IntegrationSet {
     async close() {
       const integrations = [...unused, ...[...present.values()].map(({ integration }) => integration)]
       await Promise.all(integrations.map((integration) => integration.close()))
+    },
+  }
+}
+
+function guarded(integration: Integration, maySend: () => boolean): Integration {
+  const reason = 'another process may have taken over'
+  return {
+    ...integration,
+    async send(notification, context) {
+      if (!maySend()) return { kind: 'retry', reason }
+      const fence = new AbortController()
+      const check = () => {
+        if (!maySend()) fence.abort()
+      }
+      return integration.send(notification, {
+        ...context,
+        signal: AbortSignal.any([context.signal, fence.signal]),
+        // Links are asked for before anything is sent, and that can take longer than one may be sure.
+        async linkFor(alert, limit) {
+          limit.addEventListener('abort', check, { once: true })
+          try {
+            return await context.linkFor(alert, limit)
+          } finally {
+            check()
+          }
+        },
+      })
     },
   }
 }

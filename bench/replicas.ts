@@ -1,0 +1,246 @@
+// Several replicas on one PostgreSQL: how the time of a walk falls with their number, whether they keep to
+// a rate together, and how long it takes until another one has taken over from one that was killed.
+// Each is a process of its own, started as an operator would; the database is a real one.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { createInterface } from 'node:readline'
+import { startPostgres } from '../test/storage/postgres-server.ts'
+import {
+  type Benchmark,
+  type BenchOptions,
+  type CallCounts,
+  configurationText,
+  type Figure,
+  median,
+  type Report,
+  root,
+  type SimulatorProcess,
+  scratchFolder,
+  startSimulatorProcess,
+  type Table,
+} from './harness.ts'
+
+const latencyMs = 50
+const limit = 1_000
+const kills = 20
+// What a walk takes beyond the ideal: its list, slots that end apart, and processes that share two cores.
+const mostOverIdeal = 1.35
+const leastShare = 0.97
+const mostShare = 1.01
+const mostTakeoverMs = 5_000
+
+export const replicas: Benchmark = {
+  name: 'replicas',
+  about: 'walks, rate and takeover of several processes on one PostgreSQL',
+  run,
+}
+
+async function run({ full }: BenchOptions): Promise<Report> {
+  const scaling = await measureScaling(full ? { users: 200_000, sockets: 64 } : { users: 1_000, sockets: 12 })
+  const shared = await measureLimit()
+  const takeover = await measureTakeover()
+  return {
+    tables: [scaling.table, shared.table, takeover.table],
+    figures: [...scaling.figures, ...shared.figures, ...takeover.figures],
+    notes: [
+      `ideal: calls x ${latencyMs} ms / sockets of all replicas; walks follow each other at once`,
+      'with more replicas than cores, the machine is what limits: see the CPU of a call in `walk`',
+    ],
+  }
+}
+
+interface Measured {
+  readonly table: Table
+  readonly figures: readonly Figure[]
+}
+
+async function measureScaling({ users, sockets }: { users: number; sockets: number }): Promise<Measured> {
+  const rows: string[][] = []
+  const figures: Figure[] = []
+  await using simulator = await startSimulatorProcess({ users, latencyMs })
+  let single = 0
+  for (const count of [1, 2, 4]) {
+    await using world = await startReplicas(count, { simulator, sockets, requestsPerSecond: 10_000 })
+    const walks = await world.walks(3)
+    const wallMs = median(walks.map(({ durationMs }) => durationMs))
+    const [{ answered } = { answered: 0 }] = walks
+    const idealMs = (answered * latencyMs) / (count * sockets)
+    if (count === 1) single = wallMs
+    rows.push([
+      String(count),
+      String(users),
+      String(answered),
+      (wallMs / 1_000).toFixed(1),
+      (idealMs / 1_000).toFixed(1),
+      (wallMs / idealMs).toFixed(2),
+      (single / wallMs).toFixed(2),
+    ])
+    const name = `wall of the ideal, ${count} ${count === 1 ? 'replica' : 'replicas'}`
+    figures.push({ name, value: wallMs / idealMs, limit: mostOverIdeal, unit: 'x' })
+  }
+  const head = ['replicas', 'users', 'calls', 'wall s', 'ideal s', 'of the ideal', 'times as fast']
+  return { table: { head, rows }, figures }
+}
+
+async function measureLimit(): Promise<Measured> {
+  await using simulator = await startSimulatorProcess({
+    users: 5_000,
+    latencyMs: 20,
+    requestsPerSecond: limit,
+  })
+  await using world = await startReplicas(4, { simulator, sockets: 16, requestsPerSecond: limit })
+  const walks = await world.walks(3)
+  const shareOf = ({ answered, durationMs }: CallCounts) => (answered * 1_000) / durationMs / limit
+  const share = median(walks.map(shareOf))
+  const throttled = median(walks.map((walk) => walk.throttled / (walk.answered + walk.throttled)))
+  return {
+    table: {
+      head: [`4 replicas, ${limit}/s`, 'calls', 'share of the limit', 'answered 429'],
+      rows: walks.map((walk, index) => [
+        `walk ${index + 1}`,
+        String(walk.answered),
+        shareOf(walk).toFixed(4),
+        String(walk.throttled),
+      ]),
+    },
+    figures: [
+      { name: 'share of the shared limit', value: share, limit: leastShare, isAtLeast: true },
+      { name: 'share of the shared limit, at most', value: share, limit: mostShare },
+      { name: 'share answered 429, shared limit', value: throttled, limit: 0.01 },
+    ],
+  }
+}
+
+async function measureTakeover(): Promise<Measured> {
+  await using simulator = await startSimulatorProcess({ users: 400, latencyMs: 5 })
+  await using world = await startReplicas(3, { simulator, sockets: 8, requestsPerSecond: 10_000 })
+  await world.walks(1)
+  const leads: number[] = []
+  const walked: number[] = []
+  for (let kill = 0; kill < kills; kill++) {
+    const { leadsMs, walkedMs } = await world.killLeader()
+    leads.push(leadsMs)
+    walked.push(walkedMs)
+  }
+  const row = (what: string, values: readonly number[]) => [
+    what,
+    String(values.length),
+    (median(values) / 1_000).toFixed(2),
+    (Math.max(...values) / 1_000).toFixed(2),
+  ]
+  return {
+    table: {
+      head: ['after SIGKILL of the leader', 'kills', 'p50 s', 'worst s'],
+      rows: [row('another one leads', leads), row('it has read the fleet, and tells', walked)],
+    },
+    figures: [{ name: 'worst takeover', value: Math.max(...leads), limit: mostTakeoverMs, unit: ' ms' }],
+  }
+}
+
+interface World extends AsyncDisposable {
+  /** What so many walks in a row asked of the partner, after one that warms up. */
+  walks(count: number): Promise<readonly CallCounts[]>
+  killLeader(): Promise<{ readonly leadsMs: number; readonly walkedMs: number }>
+}
+
+interface Replica {
+  readonly child: ChildProcess
+  /** Resolves with the line that says so, from now on. */
+  said(message: string): Promise<void>
+  leads: boolean
+}
+
+async function startReplicas(
+  count: number,
+  options: { simulator: SimulatorProcess; sockets: number; requestsPerSecond: number },
+): Promise<World> {
+  const releases = new AsyncDisposableStack()
+  const folder = releases.use(await scratchFolder())
+  const server = await startPostgres({ fsync: 'on' })
+  releases.defer(() => server.remove())
+  const { simulator } = options
+  const file = join(folder.path, 'fleetwarden.yaml')
+  const text = configurationText({
+    baseUrl: simulator.url,
+    organizationId: simulator.organizationId,
+    folder: folder.path,
+    concurrency: options.sockets,
+    requestsPerSecond: options.requestsPerSecond,
+    rules: 'without contracts',
+  })
+  await writeFile(
+    file,
+    text
+      .replace(/storage: .*/, `storage: {url: "${server.url('postgres')}"}`)
+      .replace('"*/10 * * * *"', '"* * * * * *"')
+      .replace('level: error', 'level: info'),
+  )
+  let replicas: Replica[] = []
+  const start = (): Replica => {
+    const child = spawn(process.execPath, ['src/main.ts', 'run', '--config', file], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const waiting = new Map<string, (() => void)[]>()
+    const replica: Replica = {
+      child,
+      leads: false,
+      said: (message) =>
+        new Promise((resolve) => waiting.set(message, [...(waiting.get(message) ?? []), resolve])),
+    }
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const message = /"msg":"([^"]*)"/.exec(line)?.[1] ?? ''
+      if (message === 'This replica leads') replica.leads = true
+      for (const resolve of waiting.get(message) ?? []) resolve()
+      waiting.delete(message)
+    })
+    replicas.push(replica)
+    return replica
+  }
+  const anyone = (message: string) => Promise.race(replicas.map((replica) => replica.said(message)))
+  const first = start()
+  await first.said('This replica leads')
+  for (let more = 1; more < count; more++) await start().said('Fleetwarden runs')
+  // Until all are known to be there: a walk in which only some take part says nothing.
+  releases.defer(async () => {
+    for (const { child } of replicas) {
+      child.kill('SIGKILL')
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    }
+  })
+  await new Promise((resolve) => setTimeout(resolve, count === 1 ? 0 : 5_000))
+
+  return {
+    async walks(wanted) {
+      await anyone('Walk ended')
+      await anyone('Walk ended')
+      await simulator.counted()
+      const counts: CallCounts[] = []
+      while (counts.length < wanted) {
+        await anyone('Walk ended')
+        counts.push(await simulator.counted())
+      }
+      return counts
+    },
+    async killLeader() {
+      const leader = replicas.find(({ leads }) => leads)
+      if (leader === undefined) throw new Error('nobody leads')
+      replicas = replicas.filter((replica) => replica !== leader)
+      const leading = anyone('This replica leads')
+      const walked = anyone('Walk ended')
+      const killedAt = performance.now()
+      leader.child.kill('SIGKILL')
+      await leading
+      const leadsMs = performance.now() - killedAt
+      await walked
+      const walkedMs = performance.now() - killedAt
+      await start().said('Fleetwarden runs')
+      return { leadsMs, walkedMs }
+    },
+    [Symbol.asyncDispose]: () => releases.disposeAsync(),
+  }
+}
