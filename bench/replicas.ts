@@ -14,6 +14,7 @@ import {
   type BenchOptions,
   type CallCounts,
   configurationText,
+  cpuMsOf,
   type Figure,
   median,
   type Report,
@@ -25,7 +26,7 @@ import {
 } from './harness.ts'
 
 const latencyMs = 50
-const limit = 1_000
+const limits = { usual: 400, full: 1_000 }
 const kills = 20
 // What a walk takes beyond the ideal: its list, slots that end apart, and processes that share two cores.
 const mostOverIdeal = 1.35
@@ -40,8 +41,8 @@ export const replicas: Benchmark = {
 }
 
 async function run({ full }: BenchOptions): Promise<Report> {
-  const scaling = await measureScaling(full ? { users: 200_000, sockets: 64 } : { users: 1_000, sockets: 12 })
-  const shared = await measureLimit()
+  const scaling = await measureScaling(full ? { users: 200_000, sockets: 64 } : { users: 1_200, sockets: 12 })
+  const shared = await measureLimit(full ? limits.full : limits.usual)
   const takeover = await measureTakeover()
   return {
     tables: [scaling.table, shared.table, takeover.table],
@@ -65,7 +66,7 @@ async function measureScaling({ users, sockets }: { users: number; sockets: numb
   let single = 0
   for (const count of [1, 2, 4]) {
     await using world = await startReplicas(count, { simulator, sockets, requestsPerSecond: 10_000 })
-    const walks = await world.walks(3)
+    const { walks, cpuMs } = await world.walks(2)
     const wallMs = median(walks.map(({ durationMs }) => durationMs))
     const [{ answered } = { answered: 0 }] = walks
     const idealMs = (answered * latencyMs) / (count * sockets)
@@ -78,22 +79,33 @@ async function measureScaling({ users, sockets }: { users: number; sockets: numb
       (idealMs / 1_000).toFixed(1),
       (wallMs / idealMs).toFixed(2),
       (single / wallMs).toFixed(2),
+      (cpuMs / walks.reduce((sum, walk) => sum + walk.answered, 0)).toFixed(3),
     ])
     const name = `wall of the ideal, ${count} ${count === 1 ? 'replica' : 'replicas'}`
     figures.push({ name, value: wallMs / idealMs, limit: mostOverIdeal, unit: 'x' })
   }
-  const head = ['replicas', 'users', 'calls', 'wall s', 'ideal s', 'of the ideal', 'times as fast']
+  const head = [
+    'replicas',
+    'users',
+    'calls',
+    'wall s',
+    'ideal s',
+    'of the ideal',
+    'times as fast',
+    'CPU ms of a call',
+  ]
   return { table: { head, rows }, figures }
 }
 
-async function measureLimit(): Promise<Measured> {
+async function measureLimit(limit: number): Promise<Measured> {
   await using simulator = await startSimulatorProcess({
-    users: 5_000,
+    // Fifteen seconds at the limit.
+    users: 5 * limit,
     latencyMs: 20,
     requestsPerSecond: limit,
   })
   await using world = await startReplicas(4, { simulator, sockets: 16, requestsPerSecond: limit })
-  const walks = await world.walks(3)
+  const { walks } = await world.walks(3)
   const shareOf = ({ answered, durationMs }: CallCounts) => (answered * 1_000) / durationMs / limit
   const share = median(walks.map(shareOf))
   const throttled = median(walks.map((walk) => walk.throttled / (walk.answered + walk.throttled)))
@@ -143,7 +155,7 @@ async function measureTakeover(): Promise<Measured> {
 
 interface World extends AsyncDisposable {
   /** What so many walks in a row asked of the partner, after one that warms up. */
-  walks(count: number): Promise<readonly CallCounts[]>
+  walks(count: number): Promise<{ readonly walks: readonly CallCounts[]; readonly cpuMs: number }>
   killLeader(): Promise<{ readonly leadsMs: number; readonly walkedMs: number }>
 }
 
@@ -214,17 +226,20 @@ async function startReplicas(
   })
   await new Promise((resolve) => setTimeout(resolve, count === 1 ? 0 : 5_000))
 
+  const cpuMs = () => replicas.reduce((sum, { child }) => sum + cpuMsOf(child.pid), 0)
+
   return {
     async walks(wanted) {
-      await anyone('Walk ended')
+      // The one under way may have begun before all were there.
       await anyone('Walk ended')
       await simulator.counted()
-      const counts: CallCounts[] = []
-      while (counts.length < wanted) {
+      const cpuBefore = cpuMs()
+      const walks: CallCounts[] = []
+      while (walks.length < wanted) {
         await anyone('Walk ended')
-        counts.push(await simulator.counted())
+        walks.push(await simulator.counted())
       }
-      return counts
+      return { walks, cpuMs: cpuMs() - cpuBefore }
     },
     async killLeader() {
       const leader = replicas.find(({ leads }) => leads)

@@ -226,13 +226,15 @@ export function createReplica(config: ReplicaConfig, deps: AppDeps): Replica {
       async function leadWith(storage: Storage): Promise<void> {
         logger.info({}, 'This replica leads')
         metrics.setLeading(true)
-        await using app = await createAppWith(storage)
-        reloadLeader = app.reload
         try {
+          await using app = await createAppWith(storage)
+          reloadLeader = app.reload
           await app.run(signal)
         } catch (error) {
-          if (!storage.lost.aborted) throw error
-          logger.warn({ error }, 'Another replica leads now: this one works on slots and waits')
+          if (storage.lost.aborted) {
+            logger.warn({ error }, 'Another replica leads now: this one works on slots and waits')
+          } else if (error instanceof StorageError) complain(error)
+          else throw error
         } finally {
           leading = null
           reloadLeader = null
