@@ -393,7 +393,7 @@ describe('the PostgreSQL database', () => {
 })
 
 describe('the connection to PostgreSQL', () => {
-  const leaseMs = 1_000
+  const leaseMs = 600
   let proxy: TcpProxy
   let storage: Storage
 
@@ -402,7 +402,7 @@ describe('the connection to PostgreSQL', () => {
     storage = await openPostgres({
       config: postgresConfig(`postgres://postgres@127.0.0.1:${proxy.port}/${name}`),
       lockTimeoutMs: 1_000,
-      timeoutMs: 500,
+      timeoutMs: 300,
       leaseMs,
     })
     await storage.saveAlerts({ upserts: alertsFixture(10), deletedKeys: [] })
@@ -487,7 +487,7 @@ describe('the connection to PostgreSQL', () => {
 
   it('that nobody waits for is kept however long nothing happens', async () => {
     await expect(
-      openPostgres({ config: postgresConfig(server.url(name)), lockTimeoutMs: 3 * leaseMs, leaseMs }),
+      openPostgres({ config: postgresConfig(server.url(name)), lockTimeoutMs: 2 * leaseMs, leaseMs }),
     ).rejects.toMatchObject({ kind: 'locked' })
     expect(storage.holds()).toBe(true)
     await saveMore()
