@@ -28,6 +28,17 @@ export interface Replica {
   reload(actor: Actor): Promise<ReloadOutcome>
 }
 
+/** What was read at one time; the leader goes on to serve slots of a walk that began with it. */
+interface Generation {
+  readonly config: Config
+  readonly rules: RuleSet
+  isReplaced: boolean
+  /** Walks in slots that this process leads with it. */
+  walks: number
+  /** Aborts when it is neither the last one nor needed by a walk. */
+  readonly retired: AbortController
+}
+
 type ReplicaConfig = Config & { readonly storage: PostgresConfig }
 
 const retryMs = 1_000
@@ -43,8 +54,8 @@ const hopeless: readonly StorageErrorKind[] = ['not_a_database', 'newer_schema',
 export function createReplica(config: ReplicaConfig, deps: AppDeps): Replica {
   const { clock, logger, metrics, version } = deps
   const telemetry = createTelemetry({ logger, metrics, clock })
-  /** What was read last, and what tells that it was read anew. */
-  let loaded = { config: config as Config, rules: deps.rules, replaced: new AbortController() }
+  let loaded = newGeneration({ config, rules: deps.rules })
+  let onAdopted: (generation: Generation) => void = () => {}
   /** To what a replica answers that does not lead. */
   const access = createAccess({
     ...config.http,
@@ -68,10 +79,12 @@ export function createReplica(config: ReplicaConfig, deps: AppDeps): Replica {
   }
 
   function adopt(next: { readonly config: Config; readonly rules: RuleSet }): void {
-    const { replaced } = loaded
+    const before = loaded
     access.update(next.config.access)
-    loaded = { ...next, replaced: new AbortController() }
-    replaced.abort()
+    loaded = newGeneration(next)
+    before.isReplaced = true
+    retireIfDone(before)
+    onAdopted(loaded)
   }
 
   async function reload(actor: Actor): Promise<ReloadOutcome> {
@@ -141,11 +154,21 @@ export function createReplica(config: ReplicaConfig, deps: AppDeps): Replica {
         heardAt = clock.monotonic()
       }
 
-      /** Slots of those walks whose leader has the same rules. */
+      /** Those of each generation of rules that is in use: of the present one, and of a walk that began before. */
       async function workOnSlots(): Promise<void> {
-        while (!signal.aborted) {
-          const { rules, replaced } = loaded
-          const stopping = AbortSignal.any([signal, replaced.signal])
+        const working = new Set<Promise<void>>()
+        onAdopted = (generation) => {
+          const done = workOnSlotsOf(generation).finally(() => working.delete(done))
+          working.add(done)
+        }
+        onAdopted(loaded)
+        while (working.size > 0) await Promise.all(working)
+      }
+
+      /** Slots of those walks whose leader has the same rules. */
+      async function workOnSlotsOf({ rules, retired }: Generation): Promise<void> {
+        const stopping = AbortSignal.any([signal, retired.signal])
+        while (!stopping.aborted) {
           const slots = shared.slots(queueName(config, rules, version))
           let walkId = ''
           try {
@@ -263,10 +286,11 @@ export function createReplica(config: ReplicaConfig, deps: AppDeps): Replica {
             }
           },
           async readElsewhere({ book, onSlot }) {
-            const slots = shared.slots(queueName(config, loaded.rules, version))
+            const generation = loaded
+            const slots = shared.slots(queueName(config, generation.rules, version))
             const alive = await slots.replicas().catch(() => 1)
             if (alive < 2) return null
-            return readInSlots({
+            const read = readInSlots({
               board: slots,
               clock,
               newWalkId: randomUUID,
@@ -275,6 +299,15 @@ export function createReplica(config: ReplicaConfig, deps: AppDeps): Replica {
               onSlot,
               onFailure: complain,
             })
+            return async (users, about) => {
+              generation.walks++
+              try {
+                return await read(users, about)
+              } finally {
+                generation.walks--
+                retireIfDone(generation)
+              }
+            }
           },
         }
         const app = await createApp(present, { ...deps, rules: loaded.rules, sharing })
@@ -333,6 +366,14 @@ export function createReplica(config: ReplicaConfig, deps: AppDeps): Replica {
   }
 
   return { run, reload }
+}
+
+function newGeneration(read: { readonly config: Config; readonly rules: RuleSet }): Generation {
+  return { ...read, isReplaced: false, walks: 0, retired: new AbortController() }
+}
+
+function retireIfDone({ isReplaced, walks, retired }: Generation): void {
+  if (isReplaced && walks === 0) retired.abort()
 }
 
 function refuseHopeless(error: unknown): void {

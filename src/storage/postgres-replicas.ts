@@ -102,6 +102,7 @@ export async function openSharedPostgres(options: SharedPostgresOptions): Promis
   pool.on('connect', (client) => client.on('error', onError))
   let boss: PgBoss | null = null
   let starting: Promise<PgBoss> | null = null
+  const known = new Map<string, SharedSlots>()
 
   async function query(sql: string, ...values: readonly unknown[]): Promise<readonly Row[]> {
     try {
@@ -151,7 +152,11 @@ export async function openSharedPostgres(options: SharedPostgresOptions): Promis
       return state === 'present'
     },
 
-    slots: (queueName) => createSlots(queueName, { query, queue }),
+    slots(queueName) {
+      const slots = known.get(queueName) ?? createSlots(queueName, { query, queue })
+      known.set(queueName, slots)
+      return slots
+    },
 
     async reservePace(count, intervalMs) {
       const [row] = await query(

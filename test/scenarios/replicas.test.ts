@@ -1,9 +1,11 @@
 // Three replicas on one real PostgreSQL that are paused, restarted, and cut off from it. What they tell when
 // they are killed at random is checked by test/peers/replicas-check.ts, which takes longer.
 
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, it, vi } from 'vitest'
 import { administer } from '../storage/postgres-server.ts'
-import { allTold, each, pause, timesTold, until, type World } from './harness.ts'
+import { allTold, each, lostAtOnce, pause, timesTold, until, type World } from './harness.ts'
 import { inRealTime, type Replicas, slotsOf, startReplicas, untilShared } from './replica-world.ts'
 
 // Far beyond what they take: the machine may have other things to do.
@@ -127,6 +129,32 @@ describe.concurrent('three replicas', () => {
     expect(await requests()).toBe(before)
     await replicas.server.start()
     await replicas.walksEnd(1)
+  })
+
+  it('end the walk that was under way when all of them read other rules', async ({ expect }) => {
+    await using replicas = await startReplicas(2, {
+      fleet: { users: 80 },
+      simulator: { latencyMs: 20 },
+      config: () => ({ partner: { concurrency: 1 } }),
+    })
+    const { world } = replicas
+    await untilShared(replicas)
+    const taken = 'SELECT 1 FROM fleetwarden.slot WHERE touched_at IS NOT NULL AND findings IS NULL'
+    await until('both are at work', async () => {
+      return (await administer(replicas.server.url('postgres'), taken)).length >= 3
+    })
+    await writeFile(join(world.folder, 'rules.yaml'), lostAtOnce.replaceAll('DeviceLost', 'DeviceGone'))
+    for (const service of replicas.services) service.child.kill('SIGHUP')
+    for (const service of replicas.services) {
+      await until('it has read them', () => service.output().includes('were read anew'))
+    }
+    world.lose(world.device(3))
+    await replicas.walksEnd(2)
+    const told = () => allTold(world).filter(({ text }) => text.includes('DeviceGone'))
+    await until('it is told with the new rule', () => told().length === 2, { detail: replicas.detail })
+    expect(replicas.services.flatMap(({ logs }) => logs).map(({ msg }) => msg)).not.toContain(
+      'Walk ended by an unexpected error',
+    )
   })
 
   it('answer through the leader, and hand slots only to those with the same rules', async ({ expect }) => {
