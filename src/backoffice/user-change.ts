@@ -55,7 +55,7 @@ export function fieldsOf(changes: readonly FieldChange[]): UserFields {
 }
 
 /** An empty text is no value. */
-export function presentValue(account: UserAccount, field: UserField): FieldValue {
+function presentValue(account: UserAccount, field: UserField): FieldValue {
   const value = account[field]
   return value === '' ? null : value
 }

@@ -53,7 +53,7 @@ export async function createUserOnce(user: NewUser, options: CreationOptions): P
 }
 
 /** The user with this address, in a pass over the whole list; null: there is none. */
-export async function accountByEmail(
+async function accountByEmail(
   email: string,
   { directory, signal }: Pick<CreationOptions, 'directory' | 'signal'>,
 ): Promise<UserAccount | null> {

@@ -65,10 +65,10 @@ const fields = {
 }
 
 /** What may be changed, in any combination. */
-export const UserInput = z.strictObject(fields).partial()
+const UserInput = z.strictObject(fields).partial()
 export type UserInput = z.output<typeof UserInput>
 
-export const NewUserInput = z.strictObject(fields).partial().required({ role: true, email: true })
+const NewUserInput = z.strictObject(fields).partial().required({ role: true, email: true })
 export type NewUserInput = z.output<typeof NewUserInput>
 
 export type UserField = keyof UserFields

@@ -147,7 +147,7 @@ export async function archiveUser(
   return 0
 }
 
-export function printChanges(
+function printChanges(
   changes: readonly { readonly field: string; readonly before: unknown; readonly after: unknown }[],
   { printError }: Pick<CliContext, 'printError'>,
 ): void {

@@ -266,7 +266,7 @@ async function* mapped<A, B>(items: AsyncIterable<A>, change: (item: A) => B): A
 }
 
 /** The partner's names and spellings; instants as text. */
-export function accountJson(account: UserAccount) {
+function accountJson(account: UserAccount) {
   return {
     ...account,
     location_last_updated: iso(account.location_last_updated),

@@ -138,7 +138,7 @@ export function createVerification(options: VerificationOptions): Verification {
   }
 }
 
-export function isAwaiting(record: LinkRecord): boolean {
+function isAwaiting(record: LinkRecord): boolean {
   const { returnedAt, startedAt, resolvedAt, verifiedAfterMs, stillWrong } = record
   if (returnedAt === null || (startedAt !== null && startedAt > returnedAt)) return false
   return resolvedAt === null && verifiedAfterMs === null && stillWrong === null

@@ -131,7 +131,7 @@ export function listAlerts(
 }
 
 /** In which of the lists an alert is that is not resolved. */
-export function tabOf(api: Pick<AlertingApi, 'suppressionOf' | 'acknowledgementOf'>, alert: Alert): AlertTab {
+function tabOf(api: Pick<AlertingApi, 'suppressionOf' | 'acknowledgementOf'>, alert: Alert): AlertTab {
   if (alert.state === 'pending') return 'pending'
   const { silencedBy, inhibitedBy, mutedBy } = api.suppressionOf(alert)
   if (silencedBy.length + inhibitedBy.length + mutedBy.length > 0) return 'held'

@@ -175,7 +175,7 @@ const hourMs = 60 * minuteMs
 const dayMs = 24 * hourMs
 
 /** In the largest unit that fits twice, or once for minutes, cut off. */
-export function spanText({ words }: Pick<Frame, 'words'>, ms: number): string {
+function spanText({ words }: Pick<Frame, 'words'>, ms: number): string {
   if (ms < minuteMs) return words.lessThanAMinute
   if (ms < 2 * hourMs) return words.span(Math.floor(ms / minuteMs), 'minute')
   if (ms < 2 * dayMs) return words.span(Math.floor(ms / hourMs), 'hour')

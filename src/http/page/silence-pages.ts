@@ -87,7 +87,7 @@ ${isOperator ? html`<div class="actions">${state === 'expired' ? html`<a class="
 
 // ---- a new one
 
-export const silenceFields = ['matchers', 'starts', 'duration', 'comment', 'by', 'early'] as const
+const silenceFields = ['matchers', 'starts', 'duration', 'comment', 'by', 'early'] as const
 const scopes = ['alert', 'device', 'rule', 'manufacturer'] as const
 type SilenceScope = (typeof scopes)[number]
 
