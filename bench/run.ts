@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { alerting } from './alerting.ts'
 import { evaluation } from './evaluation.ts'
 import { type Benchmark, type Figure, isWithinLimit, printReport, rounded } from './harness.ts'
+import { latency } from './latency.ts'
 import { memory } from './memory.ts'
 import { pacing } from './pacing.ts'
 import { page } from './page.ts'
@@ -25,6 +26,7 @@ const benchmarks: readonly Benchmark[] = [
   alerting,
   storm,
   page,
+  latency,
   replicas,
 ]
 

@@ -4,9 +4,9 @@ import process from 'node:process'
 import { systemClock } from '../src/clock.ts'
 import type { DeviceType } from '../src/fleet/device.ts'
 import { manufacturers } from '../src/simulator/catalogue.ts'
-import { createFleet, type Fleet } from '../src/simulator/fleet.ts'
+import type { Fleet } from '../src/simulator/fleet.ts'
 import { startSimulator } from '../src/simulator/server.ts'
-import { answerParent, type CallCounts, childOptions, fixedToken } from './harness.ts'
+import { answerParent, type CallCounts, childOptions, fixedToken, healthyFleet } from './harness.ts'
 
 export interface SimulatorChildOptions {
   readonly users: number
@@ -27,7 +27,7 @@ export interface SimulatorChildReady {
 const sampleMs = 20
 
 const options = childOptions<SimulatorChildOptions>()
-const fleet = createFleet({ seed: 7, users: options.users, healthy: true, shapes: 'current' })
+const fleet = healthyFleet(options.users)
 const simulator = await startSimulator({
   clock: systemClock,
   fleet: ofOneManufacturer(sparse(fleet, options.everyNthHasDevices ?? 1), options.onlyManufacturer),
