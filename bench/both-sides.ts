@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
+import { manufacturers } from '../src/simulator/catalogue.ts'
 import { startAlertmanager } from './alertmanager.ts'
 import type { ExporterOptions, ExporterReady } from './exporter-child.ts'
 import {
@@ -112,6 +113,12 @@ export async function startBothSides(options: BothSidesOptions): Promise<BothSid
 }
 
 // ---- what each of them is told to do
+
+/** All that the simulated fleet has devices of. */
+export function manufacturerNames(): readonly string[] {
+  const { heat_pump, electric_vehicle, inverter } = manufacturers
+  return [...heat_pump, ...electric_vehicle, ...inverter].map(({ name }) => name)
+}
 
 const alertname = 'DeviceUnauthenticated'
 const labels = { severity: 'warning' }

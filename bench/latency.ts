@@ -2,9 +2,15 @@
 // an exporter with Prometheus and Alertmanager, for the same devices at the same moments.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { manufacturers } from '../src/simulator/catalogue.ts'
 import { randomSequence } from '../src/simulator/hash.ts'
-import { assertScraped, type BothSides, type Side, sides, startBothSides } from './both-sides.ts'
+import {
+  assertScraped,
+  type BothSides,
+  manufacturerNames,
+  type Side,
+  sides,
+  startBothSides,
+} from './both-sides.ts'
 import {
   type Benchmark,
   type BenchOptions,
@@ -172,11 +178,6 @@ function latenciesOf({ told }: BothSides, side: Side, brokenAt: ReadonlyMap<stri
     const toldAt = told.devices[side].get(id)
     return toldAt === undefined ? [] : [toldAt - at]
   })
-}
-
-function manufacturerNames(): readonly string[] {
-  const { heat_pump, electric_vehicle, inverter } = manufacturers
-  return [...heat_pump, ...electric_vehicle, ...inverter].map(({ name }) => name)
 }
 
 function channelOf(manufacturer: string): string {

@@ -20,6 +20,8 @@ export interface PrometheusOptions {
 export interface PrometheusProcess extends PeerProcess {
   /** Of an instant query that has one number for an answer; NaN without any. */
   valueOf(query: string): Promise<number>
+  /** Of its own metrics, which nobody scrapes here: the sum over a counter's labels. */
+  counter(name: string): Promise<number>
 }
 
 /** Null: it is not installed. */
@@ -58,6 +60,12 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Prome
       }
       if (statusCode !== 200) throw new Error(`Prometheus does not answer ${query}: ${statusCode}`)
       return Number(answer.data.result[0]?.value[1] ?? Number.NaN)
+    },
+    async counter(name) {
+      const { body } = await request(`${peer.url}/metrics`)
+      const lines = (await body.text()).split('\n').filter((line) => /^[^{ ]*/.exec(line)?.[0] === name)
+      if (lines.length === 0) throw new Error(`Prometheus has no ${name}`)
+      return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
     },
   }
 }

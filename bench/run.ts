@@ -4,6 +4,7 @@
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { alerting } from './alerting.ts'
+import { deluge } from './deluge.ts'
 import { evaluation } from './evaluation.ts'
 import { type Benchmark, type Figure, isWithinLimit, printReport, rounded } from './harness.ts'
 import { latency } from './latency.ts'
@@ -27,6 +28,7 @@ const benchmarks: readonly Benchmark[] = [
   storm,
   page,
   latency,
+  deluge,
   replicas,
 ]
 
