@@ -36,6 +36,8 @@ export interface BothSidesOptions {
   readonly intervalSeconds: number
   /** Prometheus' rule groups: the one rule for each of these manufacturers, or for all of them (null). */
   readonly ruleForEach: readonly string[] | null
+  /** How many notifications wait in Prometheus at most; null: as many as by default. */
+  readonly queueCapacity: number | null
   /** Our guard against floods: as it is by default, or off. */
   readonly massChange: boolean
   /** The part `alerting`, which is Alertmanager's whole configuration, for who posts to this address. */
@@ -83,6 +85,7 @@ export async function startBothSides(options: BothSidesOptions): Promise<BothSid
     target: exporter.address,
     alertmanager: new URL(alertmanager.url).host,
     intervalSeconds,
+    queueCapacity: options.queueCapacity,
     ruleGroups: theirRuleGroups(options.ruleForEach),
   })
   if (prometheus === null) return null

@@ -21,12 +21,21 @@ import {
   scratchFolder,
 } from './harness.ts'
 
-// Three devices each. Nothing is scaled: intervals as in Debian's prometheus.yml, or, where a walk takes
-// longer, as Prometheus has them without a file; and Alertmanager's own group_wait.
-const settings = {
-  usual: { users: 7_000, intervalSeconds: 15 },
-  full: { users: 33_334, intervalSeconds: 60 },
+interface Setting {
+  /** With three devices each. */
+  readonly users: number
+  readonly intervalSeconds: number
+  /** How many notifications wait in Prometheus at most; null: 10,000, as by default. */
+  readonly queueCapacity: number | null
 }
+
+// Nothing is scaled: intervals as in Debian's prometheus.yml, or, where a walk takes longer, as Prometheus
+// has them without a file; and Alertmanager's own group_wait.
+const usual: Setting = { users: 7_000, intervalSeconds: 15, queueCapacity: null }
+const big: Setting = { users: 33_334, intervalSeconds: 60, queueCapacity: null }
+const bigAndPatient: Setting = { ...big, queueCapacity: 200_000 }
+
+const latencyMs = 20
 const groupWaitSeconds = 30
 const quietCycles = 2
 // With group_wait, enough for the walk, the scrape after a walk of the exporter, and the evaluation.
@@ -43,14 +52,132 @@ export const deluge: Benchmark = {
 /** Of a cycle, on average, in ms. */
 type CpuByPart = Readonly<Record<Part, number>>
 
+interface Measured {
+  readonly devices: number
+  readonly quiet: CpuByPart
+  readonly broken: CpuByPart
+  readonly peakBytes: Readonly<Record<Part, number>>
+  readonly told: Readonly<Record<Side, ToldOf>>
+  /** Notifications that Prometheus let go, a device's anew with each time that it tells of it. */
+  readonly dropped: number
+}
+
+interface ToldOf {
+  readonly devices: number
+  /** That the API lists at the end. */
+  readonly listed: number
+  readonly messages: number
+  /** From the break to the last message that named another one. */
+  readonly lastAfterMs: number
+}
+
 async function run({ full }: BenchOptions): Promise<Report> {
-  const { users, intervalSeconds } = full ? settings.full : settings.usual
+  const costs: string[][] = []
+  const told: string[][] = []
+  const figures: Figure[] = []
+  for (const setting of full ? [big, bigAndPatient] : [usual]) {
+    const measured = await measure(setting)
+    if (measured === null) {
+      const why = 'needs Prometheus and Alertmanager (Debian: prometheus, prometheus-alertmanager)'
+      return { tables: [], figures: [], notes: [`SKIPPED: ${why}.`] }
+    }
+    const suffix = setting.queueCapacity === null ? '' : `, queue of ${setting.queueCapacity}`
+    costs.push(...costRows(measured, suffix))
+    told.push(...toldRows(measured, suffix))
+    figures.push(...figuresOf(measured, suffix))
+  }
+  const { users, intervalSeconds } = full ? big : usual
+  return {
+    tables: [
+      { head: ['CPU s of a cycle', 'quiet', 'all broken', 'peak MB'], rows: costs },
+      {
+        head: ['broken devices', 'all', 'told', 'not told', 'listed', 'dropped', 'messages', 'last after s'],
+        rows: told,
+      },
+    ],
+    figures,
+    notes: [
+      `${users * 3} devices, ${latencyMs} ms for each answer of the partner, one rule with for: 0s. A cycle: ${intervalSeconds} s, of walks, scrapes and`,
+      `evaluations; means of ${quietCycles} quiet ones, and of all after the break, with their messages. Peak: VmHWM of each process.`,
+      'Ours reads the partner itself, as the exporter does for the other two.',
+      `One webhook, a message for each manufacturer, group_wait ${groupWaitSeconds} s, group_interval ${intervalSeconds} s.`,
+      'Prometheus drops what its queue of notifications does not hold (--alertmanager.notification-queue-capacity) and sends',
+      'again after a minute: what Alertmanager never gets costs neither of them anything.',
+      'Our mass_change is off: it would tell one message at once, and these 15 minutes later.',
+    ],
+  }
+}
+
+function costRows({ quiet, broken, peakBytes }: Measured, suffix: string): string[][] {
+  const row = (name: string, parts: readonly Part[]) => [
+    `${name}${suffix}`,
+    (sumOf(quiet, parts) / 1_000).toFixed(2),
+    (sumOf(broken, parts) / 1_000).toFixed(2),
+    (sumOf(peakBytes, parts) / megabyte).toFixed(0),
+  ]
+  return [
+    row('exporter', ['exporter']),
+    row('Prometheus', ['prometheus']),
+    row('Alertmanager', ['alertmanager']),
+    row('the three', peerParts),
+    row('Fleetwarden', ['ours']),
+  ]
+}
+
+function toldRows({ devices, told, dropped }: Measured, suffix: string): string[][] {
+  const row = (name: string, of: ToldOf, droppedByThem: string) => [
+    `${name}${suffix}`,
+    String(devices),
+    String(of.devices),
+    String(devices - of.devices),
+    String(of.listed),
+    droppedByThem,
+    String(of.messages),
+    (of.lastAfterMs / 1_000).toFixed(0),
+  ]
+  return [
+    row('Prometheus and Alertmanager', told.theirs, String(dropped)),
+    row('Fleetwarden', told.ours, '-'),
+  ]
+}
+
+function figuresOf({ devices, quiet, broken, peakBytes, told }: Measured, suffix: string): readonly Figure[] {
+  const ratio = (name: string, ours: number, theirs: number): Figure => ({
+    name: `${name}${suffix}`,
+    value: ours / theirs,
+    limit: mostRatio,
+    unit: 'x',
+  })
+  return [
+    ratio('CPU of a quiet cycle / the three', quiet.ours, sumOf(quiet, peerParts)),
+    ratio('CPU of a cycle in which all are broken / the three', broken.ours, sumOf(broken, peerParts)),
+    ratio(
+      'peak memory / Prometheus and Alertmanager',
+      peakBytes.ours,
+      sumOf(peakBytes, ['prometheus', 'alertmanager']),
+    ),
+    {
+      name: `broken devices that no message named${suffix}`,
+      value: devices - told.ours.devices,
+      limit: 0,
+    },
+    {
+      name: `broken devices that the API does not list${suffix}`,
+      value: devices - told.ours.listed,
+      limit: 0,
+    },
+  ]
+}
+
+/** Null: one of them is not installed. */
+async function measure({ users, intervalSeconds, queueCapacity }: Setting): Promise<Measured | null> {
   await using folder = await scratchFolder()
   await using both = await startBothSides({
     folder: folder.path,
     users,
-    latencyMs: 0,
+    latencyMs,
     intervalSeconds,
+    queueCapacity,
     ruleForEach: null,
     massChange: false,
     alerting: (receiverUrl) => ({
@@ -64,12 +191,7 @@ async function run({ full }: BenchOptions): Promise<Report> {
       receivers: [{ name: 'on-call', webhook_configs: [{ url: receiverUrl, max_alerts: 0 }] }],
     }),
   })
-  if (both === null) {
-    const notes = [
-      'SKIPPED: needs Prometheus and Alertmanager (Debian: prometheus, prometheus-alertmanager).',
-    ]
-    return { tables: [], figures: [], notes }
-  }
+  if (both === null) return null
 
   const startedAt = performance.now()
   const cycleMs = intervalSeconds * 1_000
@@ -82,83 +204,28 @@ async function run({ full }: BenchOptions): Promise<Report> {
   await assertScraped(both, startedAt)
   // Before they are asked for everything at once, which is no part of a cycle.
   const costs = costsOf(both)
-  const told = { ours: toldOf(both, 'ours', devices), theirs: toldOf(both, 'theirs', devices) }
-  const listed = { ours: await countAlerts(both.ours.url), theirs: await countAlerts(both.alertmanager.url) }
-  const dropped = await both.prometheus.counter('prometheus_notifications_dropped_total')
+  const { told } = both
 
-  const costRow = (name: string, parts: readonly Part[]) => [
-    name,
-    (sumOf(quiet, parts) / 1_000).toFixed(2),
-    (sumOf(broken, parts) / 1_000).toFixed(2),
-    (parts.reduce((sum, part) => sum + costs[part].peakBytes, 0) / megabyte).toFixed(0),
-  ]
-  const toldRow = (name: string, side: Side, droppedOf: string) => [
-    name,
-    String(told[side].length),
-    String(devices.size - told[side].length),
-    String(listed[side]),
-    droppedOf,
-    String(both.told.messages[side]),
-    ((told[side].reduce((last, at) => Math.max(last, at), 0) - brokenAt) / 1_000).toFixed(0),
-  ]
-  return {
-    tables: [
-      {
-        head: ['', 'quiet CPU s', 'broken CPU s', 'peak MB'],
-        rows: [
-          costRow('exporter', ['exporter']),
-          costRow('Prometheus', ['prometheus']),
-          costRow('Alertmanager', ['alertmanager']),
-          costRow('the three', peerParts),
-          costRow('Fleetwarden', ['ours']),
-        ],
-      },
-      {
-        head: [
-          `of ${devices.size} broken devices`,
-          'told',
-          'not told',
-          'listed',
-          'dropped',
-          'messages',
-          'last after s',
-        ],
-        rows: [
-          toldRow('Prometheus and Alertmanager', 'theirs', String(dropped)),
-          toldRow('Fleetwarden', 'ours', '-'),
-        ],
-      },
-    ],
-    figures: [
-      ratio('CPU of a quiet cycle / the three', quiet.ours, sumOf(quiet, peerParts)),
-      ratio('CPU of a cycle in which all are broken / the three', broken.ours, sumOf(broken, peerParts)),
-      ratio(
-        'peak memory / Prometheus and Alertmanager',
-        costs.ours.peakBytes,
-        costs.prometheus.peakBytes + costs.alertmanager.peakBytes,
-      ),
-      { name: 'broken devices that no message named', value: devices.size - told.ours.length, limit: 0 },
-      { name: 'broken devices that the API does not list', value: devices.size - listed.ours, limit: 0 },
-    ],
-    notes: [
-      `A cycle: ${intervalSeconds} s, of walks, scrapes and evaluations; means of ${quietCycles} quiet ones, and of all after the break, with their messages.`,
-      'Ours reads the partner itself, as the exporter does for the other two; no latency. Peak: VmHWM of each process.',
-      `One webhook, a message for each manufacturer, group_wait ${groupWaitSeconds} s, group_interval ${intervalSeconds} s; one rule, for: 0s.`,
-      'Prometheus with its own capacity for notifications, 10,000 (--alertmanager.notification-queue-capacity). It drops what is',
-      'more, and sends again after a minute; what Alertmanager never got costs it nothing. Our mass_change is off: it would',
-      'tell one message, and these 15 minutes later.',
-    ],
+  async function toldOf(side: Side, url: string): Promise<ToldOf> {
+    const toldAt = [...told.devices[side]].flatMap(([id, at]) => (devices.has(id) ? [at] : []))
+    return {
+      devices: toldAt.length,
+      listed: await countListed(url),
+      messages: told.messages[side],
+      lastAfterMs: toldAt.reduce((last, at) => Math.max(last, at), brokenAt) - brokenAt,
+    }
   }
-}
-
-const peerParts: readonly Part[] = ['exporter', 'prometheus', 'alertmanager']
-
-function sumOf(cpu: CpuByPart, parts: readonly Part[]): number {
-  return parts.reduce((sum, part) => sum + cpu[part], 0)
-}
-
-function ratio(name: string, ours: number, theirs: number): Figure {
-  return { name, value: ours / theirs, limit: mostRatio, unit: 'x' }
+  return {
+    devices: devices.size,
+    quiet,
+    broken,
+    peakBytes: byPart((part) => costs[part].peakBytes),
+    told: {
+      ours: await toldOf('ours', both.ours.url),
+      theirs: await toldOf('theirs', both.alertmanager.url),
+    },
+    dropped: await both.prometheus.counter('prometheus_notifications_dropped_total'),
+  }
 }
 
 /** What each of them takes in a cycle, while `durationMs` pass. */
@@ -168,13 +235,22 @@ async function cpuOf(both: BothSides, durationMs: number, cycleMs: number): Prom
   await pause(durationMs)
   const cycles = (performance.now() - startedAt) / cycleMs
   const after = costsOf(both)
-  const perCycle = (part: Part) => (after[part].cpuMs - before[part].cpuMs) / cycles
+  return byPart((part) => (after[part].cpuMs - before[part].cpuMs) / cycles)
+}
+
+const peerParts: readonly Part[] = ['exporter', 'prometheus', 'alertmanager']
+
+function byPart(value: (part: Part) => number): Readonly<Record<Part, number>> {
   return {
-    ours: perCycle('ours'),
-    exporter: perCycle('exporter'),
-    prometheus: perCycle('prometheus'),
-    alertmanager: perCycle('alertmanager'),
+    ours: value('ours'),
+    exporter: value('exporter'),
+    prometheus: value('prometheus'),
+    alertmanager: value('alertmanager'),
   }
+}
+
+function sumOf(values: Readonly<Record<Part, number>>, parts: readonly Part[]): number {
+  return parts.reduce((sum, part) => sum + values[part], 0)
 }
 
 function devicesOf(users: number): ReadonlySet<string> {
@@ -184,12 +260,7 @@ function devicesOf(users: number): ReadonlySet<string> {
   return ids
 }
 
-/** When each of them was first named in a message. */
-function toldOf({ told }: BothSides, side: Side, devices: ReadonlySet<string>): readonly number[] {
-  return [...told.devices[side]].flatMap(([id, at]) => (devices.has(id) ? [at] : []))
-}
-
-async function countAlerts(url: string): Promise<number> {
+async function countListed(url: string): Promise<number> {
   const { body } = await request(`${url}/api/v2/alerts`)
   const alerts = (await body.json()) as readonly { readonly labels: Readonly<Record<string, string>> }[]
   return new Set(alerts.map(({ labels }) => labels['device_id'])).size

@@ -13,6 +13,8 @@ export interface PrometheusOptions {
   readonly alertmanager: string
   /** Between two scrapes, and between two evaluations of a group. */
   readonly intervalSeconds: number
+  /** How many notifications wait at most; null: as many as by default. */
+  readonly queueCapacity: number | null
   /** As in a rule file. */
   readonly ruleGroups: readonly object[]
 }
@@ -26,7 +28,7 @@ export interface PrometheusProcess extends PeerProcess {
 
 /** Null: it is not installed. */
 export async function startPrometheus(options: PrometheusOptions): Promise<PrometheusProcess | null> {
-  const { folder, target, alertmanager, intervalSeconds, ruleGroups } = options
+  const { folder, target, alertmanager, intervalSeconds, queueCapacity, ruleGroups } = options
   const file = join(folder, 'prometheus.yml')
   const ruleFile = join(folder, 'prometheus-rules.yml')
   const interval = `${intervalSeconds}s`
@@ -48,6 +50,7 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Prome
       `--storage.tsdb.path=${join(folder, 'prometheus')}`,
       `--web.listen-address=${address}`,
       '--log.level=error',
+      ...(queueCapacity === null ? [] : [`--alertmanager.notification-queue-capacity=${queueCapacity}`]),
     ],
   })
   if (peer === null) return null
