@@ -46,7 +46,7 @@ export interface BothSidesOptions {
 
 export interface BothSides extends AsyncDisposable {
   readonly simulator: SimulatorProcess
-  readonly ours: { readonly pid: number; readonly url: string; walked(): Promise<unknown> }
+  readonly ours: { readonly pid: number; readonly url: string }
   readonly exporter: { readonly pid: number }
   readonly prometheus: PrometheusProcess
   readonly alertmanager: PeerProcess
@@ -96,8 +96,7 @@ export async function startBothSides(options: BothSidesOptions): Promise<BothSid
   await writeFile(ruleFile, JSON.stringify({ groups: ourRuleGroups }))
   await writeFile(configFile, JSON.stringify(ourConfig(options, { simulator, receiver, ruleFile })))
   const service = started.use(startServiceProcess(configFile))
-  const walked = () => service.said('Walk ended')
-  const firstWalk = walked()
+  const firstWalk = service.said('Walk ended')
   const { url = '' } = await service.said('Fleetwarden runs')
   await firstWalk
   const devices = users * 3
@@ -106,7 +105,7 @@ export async function startBothSides(options: BothSidesOptions): Promise<BothSid
   const stack = started.move()
   return {
     simulator,
-    ours: { pid: service.pid ?? Number.NaN, url, walked },
+    ours: { pid: service.pid ?? Number.NaN, url },
     exporter,
     prometheus,
     alertmanager,
@@ -237,7 +236,7 @@ export function costsOf(both: BothSides): Readonly<Record<Part, Cost>> {
   }
 }
 
-/** Prometheus scrapes nothing that takes longer than its timeout: then nothing here would be comparable. */
+/** A scrape that takes longer than its timeout ends all alerts: then nothing here would be comparable. */
 export async function assertScraped({ prometheus }: BothSides, sinceMs: number): Promise<void> {
   const seconds = Math.ceil((performance.now() - sinceMs) / 1_000)
   const worst = await prometheus.valueOf(`min_over_time(up{job="fleet"}[${seconds}s])`)

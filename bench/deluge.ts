@@ -97,8 +97,9 @@ async function run({ full }: BenchOptions): Promise<Report> {
     ],
     figures,
     notes: [
-      `${users * 3} devices, ${latencyMs} ms for each answer of the partner, one rule with for: 0s. A cycle: ${intervalSeconds} s, of walks, scrapes and`,
-      `evaluations; means of ${quietCycles} quiet ones, and of all after the break, with their messages. Peak: VmHWM of each process.`,
+      `${users * 3} devices, ${latencyMs} ms for each answer of the partner, one rule with for: 0s.`,
+      `A cycle: ${intervalSeconds} s, of walks, scrapes and evaluations; means of ${quietCycles} quiet ones, and of all after the break.`,
+      'Peak: VmHWM of each process, before it was asked for its list of alerts.',
       'Ours reads the partner itself, as the exporter does for the other two.',
       `One webhook, a message for each manufacturer, group_wait ${groupWaitSeconds} s, group_interval ${intervalSeconds} s.`,
       'Prometheus drops what its queue of notifications does not hold (--alertmanager.notification-queue-capacity) and sends',

@@ -127,10 +127,11 @@ async function run({ full }: BenchOptions): Promise<Report> {
       { name: 'breaks that nobody was told of', value: measured.ours.lost, limit: 0 },
     ],
     notes: [
-      `Walks, scrapes and evaluations each ${intervalSeconds} s, group_wait ${groupWaitSeconds} s: Debian's 15 s and Alertmanager's 30 s${scale === 1 ? '' : `, divided by ${scale}`}.`,
-      `"At defaults": what was measured times ${scale}, with what each of them does besides waiting.`,
-      'for: 0s, grouped by device_id, a channel for each manufacturer. The exporter asks the partner when it is scraped, as often as we do;',
-      'a rule group for each manufacturer, whose evaluations begin at different moments after a scrape: with one group, one moment would decide.',
+      `A walk, a scrape and an evaluation each ${intervalSeconds} s, group_wait ${groupWaitSeconds} s: the defaults (Debian's 15 s, and 30 s) divided by ${scale}.`,
+      '"At defaults": what was measured times this, also what is work and no wait.',
+      'for: 0s, grouped by device_id, a channel for each manufacturer. The exporter asks the partner when it is scraped.',
+      'Prometheus has a rule group for each manufacturer: each is evaluated at a moment of its own after the scrapes, and',
+      'with one group this one moment would decide.',
       `${users * 3} devices, ${latencyMs} ms for each answer of the partner, ${breaksPerInterval} breaks in each interval at random moments.`,
     ],
   }
