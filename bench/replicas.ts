@@ -180,16 +180,14 @@ async function startReplicas(
     baseUrl: simulator.url,
     organizationId: simulator.organizationId,
     folder: folder.path,
+    storageUrl: server.url('postgres'),
     concurrency: options.sockets,
     requestsPerSecond: options.requestsPerSecond,
     rules: 'without contracts',
   })
   await writeFile(
     file,
-    text
-      .replace(/storage: .*/, `storage: {url: "${server.url('postgres')}"}`)
-      .replace('"*/10 * * * *"', '"* * * * * *"')
-      .replace('level: error', 'level: info'),
+    text.replace('"*/10 * * * *"', '"* * * * * *"').replace('level: error', 'level: info'),
   )
   let replicas: Replica[] = []
   const start = (): Replica => {
