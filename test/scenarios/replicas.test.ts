@@ -184,6 +184,21 @@ describe.concurrent('three replicas', () => {
     const silence = await (await follower!.api()).silence({ device_id: '17' }, { forMs: 3_600_000 })
     expect(await (await leader.api()).stateOfSilence(silence)).toBe('active')
 
+    replicas.world.simulator.faults.add({ kind: 'malformed_devices', share: 0.3 })
+    await until('the page has what either of them could not read', async () => {
+      const walk = leader.logs.findLast(({ msg }) => msg === 'Walk ended with gaps')
+      const page = await (await fetch(`${await leader.url()}/walks`)).text()
+      const shares = await Promise.all(
+        [leader, follower!].map(async (service) =>
+          (await service.metrics()).value('fleet_unread_total', { reason: 'malformed' }),
+        ),
+      )
+      return (
+        shares.every((count) => count > 0) &&
+        page.includes(`<b>${walk?.['devices_unread']}</b> single devices: answer of another shape`)
+      )
+    })
+
     await replicas.world.configure({ ...inRealTime, storage: { url: replicasUrl(replicas) }, rules: [] })
     follower!.child.kill('SIGHUP')
     await until(
