@@ -149,6 +149,8 @@ for (const { name, health, lastError, alerts = [] } of rules) {
 }
 const firing = rules.filter(({ alerts = [] }) => alerts.length > 0).map(({ name }) => name)
 check(firing.includes('Watchdog'), 'the Watchdog does not fire')
+// Reloaded unchanged, and restarted with the same configuration: nothing that waits loses its receiver.
+check(!firing.includes('FleetwardenMessagesGivenUp'), 'messages were given up')
 console.log(`alerts that are pending or firing: ${firing.join(', ')}`)
 
 if (pictures !== null) {
