@@ -109,7 +109,7 @@ async function measureLimit(): Promise<Measured> {
     latencyMs: 20,
     requestsPerSecond: limit,
   })
-  await using world = await startReplicas(4, { simulator, sockets: 16, requestsPerSecond: limit })
+  await using world = await startReplicas(4, { simulator, sockets: 32, requestsPerSecond: limit })
   const { walks } = await world.walks(3)
   const shareOf = ({ answered, durationMs }: CallCounts) => (answered * 1_000) / durationMs / limit
   const share = median(walks.map(shareOf))
