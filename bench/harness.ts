@@ -21,6 +21,8 @@ import type { Walked, WalkerOptions } from './walker-child.ts'
 export interface BenchOptions {
   /** All users and all calls also where a part of them says nearly as much. */
   readonly full: boolean
+  /** The folder for profiles of what can be profiled; null: none are made. */
+  readonly cpuProfiles: string | null
 }
 
 /** A number that is held to a limit. */
@@ -155,8 +157,9 @@ export function shippedRuleFiles(selection: RuleSelection): string[] {
 export interface ServiceOptions {
   readonly baseUrl: string
   readonly organizationId: string
-  /** Of the database. */
+  /** Of the database, unless `storageUrl` names one. */
   readonly folder: string
+  readonly storageUrl?: string | undefined
   readonly concurrency: number
   readonly requestsPerSecond: number
   readonly rules: RuleSelection
@@ -173,7 +176,7 @@ partner:
   requests_per_second: ${options.requestsPerSecond}
 poll: {schedule: "*/10 * * * *"}
 rules: ${JSON.stringify(shippedRuleFiles(options.rules))}
-storage: {url: ${JSON.stringify(`sqlite:${join(options.folder, 'fleet.db')}`)}}
+storage: {url: ${JSON.stringify(options.storageUrl ?? `sqlite:${join(options.folder, 'fleet.db')}`)}}
 http: {listen: "127.0.0.1:0"}
 log: {level: error}
 alerting:

@@ -4,9 +4,9 @@ import process from 'node:process'
 import { systemClock } from '../src/clock.ts'
 import type { DeviceType } from '../src/fleet/device.ts'
 import { manufacturers } from '../src/simulator/catalogue.ts'
-import type { Fleet } from '../src/simulator/fleet.ts'
+import { createFleet, type Fleet } from '../src/simulator/fleet.ts'
 import { startSimulator } from '../src/simulator/server.ts'
-import { answerParent, type CallCounts, childOptions, fixedToken, healthyFleet } from './harness.ts'
+import { answerParent, type CallCounts, childOptions, fixedToken } from './harness.ts'
 
 export interface SimulatorChildOptions {
   readonly users: number
@@ -15,6 +15,8 @@ export interface SimulatorChildOptions {
   readonly requestsPerSecond?: number
   /** Only every so-manieth user has devices; the others say so by counts of 0. Default 1: all. */
   readonly everyNthHasDevices?: number
+  /** Some of them are broken, and some people's data are odd, as in life. Default: all is well. */
+  readonly hasFaults?: boolean
   /** Every user has a heat pump of this name's, and nothing else. Default: as households are. */
   readonly onlyManufacturer?: string
 }
@@ -27,7 +29,12 @@ export interface SimulatorChildReady {
 const sampleMs = 20
 
 const options = childOptions<SimulatorChildOptions>()
-const fleet = healthyFleet(options.users)
+const fleet = createFleet({
+  seed: 7,
+  users: options.users,
+  healthy: options.hasFaults !== true,
+  shapes: 'current',
+})
 const simulator = await startSimulator({
   clock: systemClock,
   fleet: ofOneManufacturer(sparse(fleet, options.everyNthHasDevices ?? 1), options.onlyManufacturer),

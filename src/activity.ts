@@ -5,13 +5,12 @@
 
 import { isFiring } from './alerts/alert.ts'
 import type { Transition } from './alerts/alert-book.ts'
-import type { UnreadReason } from './fleet/reading.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
 import type { Walk } from './fleet/walk.ts'
+import { createGapTally, type UnreadCount } from './gap-tally.ts'
 import type { WalkOutcome } from './monitor.ts'
 import { integrationKey } from './notify/lane.ts'
 import type { Integration, NotificationReason, SendOutcome } from './notify/notification.ts'
-import type { Unread } from './poller/walk.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** Instants in ms since 1970. */
@@ -24,15 +23,6 @@ export interface RecentWalk {
   readonly devices: number | null
   readonly devicesUnread: number | null
   readonly unread: readonly UnreadCount[]
-}
-
-/** What could not be read for the same reason. Holds no id: which ones they are is in the log. */
-export interface UnreadCount {
-  readonly what: Unread['what']
-  readonly reason: UnreadReason
-  readonly count: number
-  /** Of the first one. */
-  readonly problem: string
 }
 
 export interface RuleActivity {
@@ -68,22 +58,13 @@ export interface Activity {
 const keptWalks = 30
 const hourMs = 3_600_000
 const hoursKept = 24
-// More kinds of what is wrong with answers than anybody reads.
-const mostKinds = 50
 
 export function createActivity({ now }: { readonly now: () => number }): Activity {
   const walks: RecentWalk[] = []
   const fired = new Map<string, { lastAt: number; readonly byHour: Map<number, number> }>()
-  const unknown = new Map<string, Partial<Record<UnknownReason, number>>>()
   const integrations = new Map<string, IntegrationActivity>()
-  let unread = new Map<string, UnreadCount>()
+  let gaps = createGapTally()
   let startedAt: number | null = null
-
-  function noteUnread({ what, reason, problem }: Unread): void {
-    const known = unread.get(`${what} ${reason}`)
-    if (known === undefined && unread.size >= mostKinds) return
-    unread.set(`${what} ${reason}`, { problem, ...known, what, reason, count: (known?.count ?? 0) + 1 })
-  }
 
   function noteWalk(walk: Walk, outcome: WalkOutcome): void {
     const wasStopped = outcome === 'stopped'
@@ -95,7 +76,7 @@ export function createActivity({ now }: { readonly now: () => number }): Activit
       usersUnread: wasStopped ? null : (walk.users_unread ?? null),
       devices: wasStopped ? null : (walk.devices ?? null),
       devicesUnread: wasStopped ? null : (walk.devices_unread ?? null),
-      unread: [...unread.values()].sort((a, b) => b.count - a.count),
+      unread: gaps.gaps().unread.toSorted((a, b) => b.count - a.count),
     })
     walks.splice(keptWalks)
     startedAt = null
@@ -111,11 +92,6 @@ export function createActivity({ now }: { readonly now: () => number }): Activit
     known.byHour.set(hour, (known.byHour.get(hour) ?? 0) + 1)
     for (const old of known.byHour.keys()) if (old <= hour - hoursKept) known.byHour.delete(old)
     fired.set(alertname, known)
-  }
-
-  function noteUnknown(alertname: string, reason: UnknownReason): void {
-    const known = unknown.get(alertname) ?? {}
-    unknown.set(alertname, { ...known, [reason]: (known[reason] ?? 0) + 1 })
   }
 
   function update(
@@ -135,8 +111,7 @@ export function createActivity({ now }: { readonly now: () => number }): Activit
     noting: (telemetry) => ({
       ...telemetry,
       walkStarted() {
-        unread = new Map()
-        unknown.clear()
+        gaps = createGapTally()
         startedAt = now()
         telemetry.walkStarted()
       },
@@ -145,11 +120,11 @@ export function createActivity({ now }: { readonly now: () => number }): Activit
         telemetry.walkFailed(error)
       },
       unread(one) {
-        noteUnread(one)
+        gaps.addUnread(one)
         telemetry.unread(one)
       },
       unknown(alertname, reason) {
-        noteUnknown(alertname, reason)
+        gaps.addUnknown(alertname, reason)
         telemetry.unknown(alertname, reason)
       },
       transitions(transitions) {
@@ -158,6 +133,10 @@ export function createActivity({ now }: { readonly now: () => number }): Activit
       },
       monitor: {
         ...telemetry.monitor,
+        onFound(found) {
+          gaps.include(found.gaps)
+          telemetry.monitor.onFound(found)
+        },
         onWalkEnded(walk, outcome) {
           noteWalk(walk, outcome)
           telemetry.monitor.onWalkEnded(walk, outcome)
@@ -189,7 +168,7 @@ export function createActivity({ now }: { readonly now: () => number }): Activit
       const from = Math.floor(now() / hourMs) - hoursKept
       let firedInDay = 0
       for (const [hour, count] of known?.byHour ?? []) if (hour > from) firedInDay += count
-      return { firedInDay, lastFiredAt: known?.lastAt ?? null, unknown: unknown.get(alertname) ?? {} }
+      return { firedInDay, lastFiredAt: known?.lastAt ?? null, unknown: gaps.unknownOf(alertname) }
     },
     integration: ofIntegration,
   }

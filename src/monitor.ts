@@ -53,8 +53,8 @@ export type WalkOutcome = 'complete' | 'partial' | 'failed' | 'stopped'
 /** What happened, for logs, metrics and the progress bar. */
 export interface MonitorEvents {
   onReading(reading: UserReading): void
-  /** Devices that others have read. */
-  onCounted(devices: SlotFindings['devices']): void
+  /** What others have read. What they could not, they count in their own metrics. */
+  onFound(found: Pick<SlotFindings, 'devices' | 'gaps'>): void
   onWalkEnded(walk: Walk, outcome: WalkOutcome): void
   onStorageError(error: unknown): void
 }
@@ -144,7 +144,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
       if (batch.isDue()) await batch.save()
     }
     async function onSlot(found: SlotFindings): Promise<void> {
-      events.onCounted(found.devices)
+      events.onFound(found)
       addTallies(tallies, found.tallies)
       for (const user of found.users) batch.users.set(user.id, user)
       for (const finding of found.findings) evaluator.enter(finding)

@@ -12,6 +12,7 @@ import { createFinder, type Finding, type TallyData, tallyData } from './alerts/
 import type { Clock } from './clock.ts'
 import type { User } from './fleet/user.ts'
 import type { UnknownReason } from './fleet/verdict.ts'
+import { createGapTally, type Gaps } from './gap-tally.ts'
 import { createDeviceTally, type DeviceCount } from './metric-series.ts'
 import type { PartnerClient } from './partner/client.ts'
 import { type ReadCounts, readUsers, type Unread } from './poller/user-reader.ts'
@@ -36,6 +37,7 @@ export interface SlotFindings {
   /** Users with findings, as they were read. */
   readonly users: readonly User[]
   readonly devices: readonly DeviceCount[]
+  readonly gaps: Gaps
   readonly counts: ReadCounts
 }
 
@@ -183,7 +185,16 @@ export async function workOnSlot(
   { observedAt, users, alerts }: SlotWork,
   { rules, ...options }: WorkOnSlotOptions,
 ): Promise<SlotFindings> {
-  const finder = createFinder({ ...options, rules, active: alerts })
+  const gaps = createGapTally()
+  const finder = createFinder({
+    ...options,
+    rules,
+    active: alerts,
+    onUnknown(alertname, reason) {
+      gaps.addUnknown(alertname, reason)
+      options.onUnknown(alertname, reason)
+    },
+  })
   const tallies = finder.tallies()
   const devices = createDeviceTally()
   const withFindings: User[] = []
@@ -192,6 +203,10 @@ export async function workOnSlot(
     observedAt,
     needs: rules.reads,
     watched: finder.watched,
+    onUnread(unread) {
+      gaps.addUnread(unread)
+      options.onUnread(unread)
+    },
     onUser(reading) {
       for (const { device } of reading.devices) devices.add(device)
       const before = finder.findings().length
@@ -204,6 +219,7 @@ export async function workOnSlot(
     tallies: tallies.map(tallyData),
     users: withFindings,
     devices: devices.counts(),
+    gaps: gaps.gaps(),
     counts,
   }
 }

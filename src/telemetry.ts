@@ -212,7 +212,7 @@ export function createTelemetry({
       onReading(reading: UserReading) {
         for (const { device } of reading.devices) devices.add(device)
       },
-      onCounted: (counted) => devices.include(counted),
+      onFound: (found) => devices.include(found.devices),
       onWalkEnded,
       onStorageError: storageFailed,
     },

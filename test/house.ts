@@ -49,6 +49,7 @@ export const layers: readonly (readonly string[])[] = [
       'alerting.ts',
       'explain.ts',
       'forgetting-parts.ts',
+      'gap-tally.ts',
       'loaded.ts',
       'heartbeat.ts',
       'monitor.ts',

@@ -1,8 +1,13 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createActivity } from '../src/activity.ts'
 import type { Alert } from '../src/alerts/alert.ts'
-import type { User } from '../src/fleet/user.ts'
-import type { SlotOutcome } from '../src/metrics.ts'
+import type { FieldType } from '../src/fleet/device.ts'
+import { energyContractFields, migrationFields, type User, userFields } from '../src/fleet/user.ts'
+import { silentLogger } from '../src/logger.ts'
+import { createMetrics, type SlotOutcome } from '../src/metrics.ts'
 import type { ReadElsewhere } from '../src/poller/walk.ts'
+import { loadRules } from '../src/rules/rule-file.ts'
 import { takeSlot } from '../src/slot-worker.ts'
 import {
   decode,
@@ -15,9 +20,12 @@ import {
   type SlotFindings,
   type SlotPlace,
   type SlotWork,
+  workOnSlot,
 } from '../src/slots.ts'
+import { createTelemetry } from '../src/telemetry.ts'
 import { createManualClock, type ManualClock } from './manual-clock.ts'
-import { user } from './rules/sample.ts'
+import { clientTo, json, quickClock, serve } from './partner/local-server.ts'
+import { user, walk } from './rules/sample.ts'
 import { alertFixture } from './storage/fixtures.ts'
 
 const staleMs = 8_000
@@ -111,7 +119,7 @@ function createTable(clock: ManualClock) {
   return { ...table, table, board, desk }
 }
 
-const nothing = { tallies: [], users: [], devices: [] }
+const nothing = { tallies: [], users: [], devices: [], gaps: { unread: [], unknown: [] } }
 const foundIn = ({ users }: SlotWork): SlotFindings => ({
   ...nothing,
   findings: users.map(({ id }) => ({ kind: 'unseen', key: id, at: 1, why: 'deleted' })),
@@ -360,5 +368,188 @@ describe('a replica that works on a slot', () => {
     await takeSlot(one.place, never, { ...one.worker, work })
     await takeSlot({ walkId: 'another', slot: 0 }, never, { ...one.worker, work })
     expect(hasBegun).toBe(false)
+  })
+})
+
+describe('what crosses from one process to another', () => {
+  const text = `
+groups:
+  - name: crossing
+    rules:
+      - {alert: Moving, each: user, expr: 'user.migration_step == "identified" && user.migration_since < now', annotations: {summary: "{{ user.external_user_id }}"}}
+      - {alert: Twice, each: user, expr: user.external_user_id_count > 1}
+      - {alert: ContractOver, each: user, expr: 'user.energy_contracts.exists(c, c.prices_until < now)'}
+      - {alert: Cold, device_types: [heat_pump], expr: device.dhw_temperature < 40.0}
+      - {alert: Fails, device_types: [heat_pump], expr: 1 / (size(device.id) - size(device.id)) > 0}
+`
+  const rules = loadRules([{ file: 'crossing.yaml', text }])
+  const observedAt = Date.UTC(2026, 5, 1)
+  const root = '/api/partners/v2.0/org/org-1/users/'
+  const ofPump = (fields: object) => ({ id: 'p1', is_authenticated: true, action_needed: false, ...fields })
+
+  /** Two replicas, each with metrics of its own, work on the slots of a leader, which has the page. */
+  async function walked(users: readonly User[], answers: Readonly<Record<string, unknown>>) {
+    const server = await serve((request, response) => {
+      const answer = answers[(request.url ?? '').replace(root, '')]
+      if (typeof answer === 'string') response.end(answer)
+      else json(response, answer ?? [])
+    })
+    const clock = createManualClock(observedAt)
+    const counted = () => createMetrics({ clock, version: '', revision: '', nodeVersion: '' })
+    const replicas = [counted(), counted()].map((metrics) => ({
+      metrics,
+      telemetry: createTelemetry({ logger: silentLogger, metrics, clock }),
+    }))
+    const leading = counted()
+    const activity = createActivity({ now: clock.now })
+    const page = activity.noting(createTelemetry({ logger: silentLogger, metrics: leading, clock }))
+    const place = createTable(clock)
+    const found: SlotFindings[] = []
+    page.walkStarted()
+    const reading = readInSlots({
+      board: place.board,
+      clock,
+      newWalkId: () => 'walk',
+      replicas: 2,
+      alertsOf: () => [],
+      async onSlot(findings) {
+        found.push(findings)
+        page.monitor.onFound(findings)
+      },
+      onFailure: (error) => {
+        throw error
+      },
+    })(users.values(), { total: users.length, observedAt, signal: never, onDone() {} })
+    let isOver = false
+    const over = reading.finally(() => {
+      isOver = true
+    })
+    for (let turn = 0; !isOver; ) {
+      const next = place.offered.shift()
+      const { telemetry } = replicas[turn % 2]!
+      if (next !== undefined) {
+        turn++
+        await takeSlot(next, never, {
+          ...{ desk: place.desk, clock, onEnded() {} },
+          onFailure: (error) => {
+            throw error
+          },
+          work: (work, _place, signal) =>
+            workOnSlot(work, {
+              ...{ client: clientTo(server.url), clock: quickClock, rules, concurrency: 4, signal },
+              newEpisode: () => 'e',
+              onUnread: telemetry.unread,
+              onUnknown: telemetry.unknown,
+            }),
+        })
+      }
+      await clock.advance(100)
+    }
+    await over
+    page.monitor.onWalkEnded(walk({ ended_at: clock.now() }), 'partial')
+    /** Of a series, in each replica and in the process that leads. */
+    const counts = async (series: string) => {
+      const all = [...replicas.map(({ metrics }) => metrics), leading]
+      const scrapes = await Promise.all(all.map((metrics) => metrics.renderOwn()))
+      return scrapes.map((scrape) => Number(scrape.split(`${series} `)[1]?.split('\n')[0] ?? 0))
+    }
+    return { found, activity, counts }
+  }
+
+  const noPumps = { num_heat_pumps: 0, num_electric_vehicles: 0, num_inverters: 0, num_wallboxes: 0 }
+
+  it('is all that rules read of users: migration, external ids, energy contracts', async () => {
+    const contracts = { id: 'e1', supplier: 'S', energy_prices: ['2026-05-01T00:00:00Z'] }
+    const { found } = await walked(
+      [
+        user({ ...noPumps, id: 'u1', external_user_id: 'c-1', external_user_id_count: 2 }),
+        user({
+          ...noPumps,
+          id: 'u2',
+          migration_step: 'identified',
+          migration_since: observedAt - 5,
+          external_user_id: 'ü✓',
+        }),
+        user({ ...noPumps, id: 'u3', migration_step: 'done', external_user_id_count: 1 }),
+      ],
+      { 'u3/energy-contracts': [contracts] },
+    )
+    const concluded = found.flatMap(({ findings }) =>
+      findings.flatMap((one) => (one.kind === 'concluded' ? [one] : [])),
+    )
+    expect(
+      concluded
+        .filter(({ verdict }) => verdict === true)
+        .map(({ ruleId, subject, birth }) => [
+          ...[ruleId, subject.kind === 'user' && subject.userId, birth?.annotations['summary']],
+        ]),
+    ).toEqual([
+      ['crossing/Twice', 'u1', undefined],
+      ['crossing/Moving', 'u2', 'ü✓'],
+      ['crossing/ContractOver', 'u3', undefined],
+    ])
+    expect(found.flatMap(({ users }) => users).find(({ id }) => id === 'u3')).toMatchObject({
+      ...{ migration_step: 'done', external_user_id_count: 1 },
+      energy_contracts: [{ id: 'e1', supplier: 'S', prices_until: Date.UTC(2026, 4, 1) }],
+    })
+  })
+
+  it('is what could not be read and what rules could not say, for the page, and each counts its own', async () => {
+    const users = Array.from({ length: 40 }, (_, n) => user({ ...noPumps, id: `u${n}`, num_heat_pumps: 1 }))
+    const { activity, counts } = await walked(
+      users,
+      Object.fromEntries(
+        users.flatMap(({ id }, n) => [
+          [`${id}/heat-pumps`, n % 4 === 0 ? '<html>' : [ofPump({ id: `p${n}` })]],
+          [`${id}/energy-contracts`, n === 1 ? '<html>' : []],
+        ]),
+      ),
+    )
+    const [last] = activity.walks()
+    expect(last?.unread.map(({ what, reason, count }) => [what, reason, count])).toEqual([
+      ['devices', 'bad_json', 10],
+      ['energy_contracts', 'bad_json', 1],
+    ])
+    expect(last?.unread[0]?.problem).not.toBe('')
+    expect(activity.rule('Cold').unknown).toEqual({ missing_field: 30 })
+    expect(activity.rule('Fails').unknown).toEqual({ rule_error: 30 })
+    for (const [series, total] of [
+      ['fleet_unread_total{reason="bad_json"}', 11],
+      ['fleet_rule_evaluation_failures_total{alertname="Fails"}', 30],
+    ] as const) {
+      const [one = 0, other = 0, leader] = await counts(series)
+      expect([one > 0, other > 0, one + other, leader]).toEqual([true, true, total, 0])
+    }
+  })
+
+  const values: { readonly [Type in FieldType]: fc.Arbitrary<unknown> } = {
+    string: fc.string({ unit: 'binary' }),
+    bool: fc.boolean(),
+    // JSON has one zero.
+    double: fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
+    timestamp: fc.integer({ min: -8.64e15, max: 8.64e15 }),
+  }
+  const anyRecord = (table: Readonly<Record<string, FieldType>>) =>
+    fc.record(
+      Object.fromEntries(Object.entries(table).map(([name, type]) => [name, fc.option(values[type])])),
+    )
+  const anyUser = fc
+    .tuple(
+      anyRecord({ ...userFields, ...migrationFields }),
+      fc.record({
+        id: fc.string({ minLength: 1, unit: 'binary' }),
+        external_user_id_count: fc.option(fc.nat()),
+        energy_contracts: fc.option(fc.array(anyRecord(energyContractFields), { maxLength: 3 })),
+      }),
+    )
+    .map(([fields, more]) => ({ ...fields, ...more }) as User)
+
+  it('is every user as it was, whatever its fields hold', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyUser, { maxLength: 5 }), async (users) => {
+        const work: SlotWork = { observedAt, users, alerts: [] }
+        expect(await decode<SlotWork>(await encode(work))).toEqual(work)
+      }),
+    )
   })
 })

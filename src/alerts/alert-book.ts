@@ -8,10 +8,13 @@
 // flips are remembered while they count (flapping.ts): a quarter of a kilobyte each, and at most as
 // many as there were alerts that fired within that window.
 //
+// An end that is still to be told outlasts the next beginning: when the condition holds again, what ended
+// stays as an alert under a key of its own, until that is told or it fires again.
+//
 // It never decides what an evaluation means (lifecycle.ts) nor who is told (notify/).
 
 import type { DeviceType } from '../fleet/device.ts'
-import { type Alert, alertKey, type Subject, type TransitionReason } from './alert.ts'
+import { type Alert, alertKey, isFiring, type Subject, type TransitionReason } from './alert.ts'
 import { type Flapping, flipsInWindow, isRemembered, remembered } from './flapping.ts'
 import {
   type AlertBirth,
@@ -58,8 +61,8 @@ export interface AlertBook {
 
   evaluate(evaluation: RuleEvaluation): void
   end(key: string, at: number, reason: TransitionReason): void
-  /** Remembers that these resolved alerts were told to everybody who had to be told. */
-  settle(keys: readonly string[]): void
+  /** Remembers that the end of these was told to everybody who had to be told, whatever they do by now. */
+  settle(alerts: Iterable<Pick<Alert, 'key' | 'fingerprint' | 'episode'>>): void
   /** Lets go of alerts that ended a while ago and are settled. */
   prune(now: number): void
   /** Keys of alerts of which only the flips are remembered. */
@@ -120,6 +123,18 @@ export async function openAlertBook(
     if (after !== undefined && isActive(after) && !isActive(before)) {
       begunByRule.set(after.ruleId, (begunByRule.get(after.ruleId) ?? 0) + 1)
     }
+    // To whoever was not told of its end it fires on.
+    if (after !== undefined && isFiring(after) && !(before !== undefined && isFiring(before)))
+      change(endedKey(after), undefined)
+  }
+
+  /** Before another episode takes its place, unless that fires at once with the same labels. */
+  function keepEnd(ended: Alert, next: Alert): void {
+    const firesOn = isFiring(next) && next.fingerprint === ended.fingerprint
+    if (ended.settled || firesOn || isRemembered(ended)) return
+    const key = endedKey(ended)
+    // The flips go on with the next episode.
+    change(key, { ...ended, key, flips: [] })
   }
 
   function evaluate({ ruleId, subject, evaluation, timing, definition, birth }: RuleEvaluation): void {
@@ -132,6 +147,7 @@ export async function openAlertBook(
     }
     const after = advance(before, evaluation, timing, step, flapping)
     if (after === before) return
+    if (before?.state === 'resolved' && after !== undefined) keepEnd(before, after)
     const redefined = before !== undefined && before.state !== 'resolved' && before.definition !== definition
     if (redefined && after !== undefined && born !== undefined)
       adopt({ before, after, born, at: evaluation.at })
@@ -222,9 +238,11 @@ export async function openAlertBook(
   function publish(changes: ReadonlyMap<string, Alert | undefined>): readonly Transition[] {
     const transitions: Transition[] = []
     for (const [key, change] of changes) {
-      const before = saved.byKey.get(key)
-      if (before !== undefined) saved.remove(before)
+      const present = saved.byKey.get(key)
+      if (present !== undefined) saved.remove(present)
       const after = visible(change)
+      // Where it is kept changes, and nothing else.
+      const before = present ?? (isKeptEnd(key) ? after : undefined)
       if (after !== undefined) saved.add(after)
       if (change !== undefined && after === undefined) rememberedFlips.set(key, change.flips)
       else rememberedFlips.delete(key)
@@ -249,10 +267,13 @@ export async function openAlertBook(
       const before = current(key)
       if (before !== undefined) change(key, end(before, at, reason))
     },
-    settle(keys) {
-      for (const key of keys) {
-        const alert = current(key)
-        if (alert?.state === 'resolved' && !alert.settled) change(key, { ...alert, settled: true })
+    settle(alerts) {
+      for (const told of alerts) {
+        for (const key of [told.key, endedKey(told)]) {
+          const alert = current(key)
+          if (alert?.state !== 'resolved' || alert.settled || alert.episode !== told.episode) continue
+          change(key, { ...alert, settled: true })
+        }
       }
     },
     prune(now) {
@@ -260,7 +281,8 @@ export async function openAlertBook(
       for (const alert of saved.byKey.values()) {
         if (alert.resolvedAt === null || now - alert.resolvedAt < keptMs) continue
         // Another alert has taken over its label set, and with it what receivers know of it.
-        const replaced = saved.byFingerprint(alert.fingerprint) !== alert
+        const other = saved.byFingerprint(alert.fingerprint)
+        const replaced = other !== undefined && other !== alert && other.state !== 'pending'
         if ((alert.settled || replaced) && current(alert.key) === alert)
           change(alert.key, rememberedOrGone(alert, now))
       }
@@ -281,6 +303,17 @@ export async function openAlertBook(
 }
 
 const none: readonly Alert[] = []
+
+const endedMark = '\nended '
+
+/** Where an episode is kept that ended and is to be told, once another one has begun in its place. */
+function endedKey({ key, fingerprint }: Pick<Alert, 'key' | 'fingerprint'>): string {
+  return `${key}${endedMark}${fingerprint}`
+}
+
+function isKeptEnd(key: string): boolean {
+  return key.includes(endedMark)
+}
 
 /** The devices that these alerts are about, each once. */
 function devicesIn(alerts: readonly Alert[]): { deviceType: DeviceType; deviceId: string }[] {
@@ -355,7 +388,11 @@ function createIndex() {
 
     remove(alert: Alert): void {
       byKey.delete(alert.key)
-      if (byFingerprint?.get(alert.fingerprint) === alert) byFingerprint.delete(alert.fingerprint)
+      if (byFingerprint?.get(alert.fingerprint) === alert) {
+        byFingerprint.delete(alert.fingerprint)
+        const ended = byKey.get(endedKey(alert))
+        if (ended !== undefined) byFingerprint.set(ended.fingerprint, ended)
+      }
       if (alert.state === 'resolved') return
       const { alerts, owner } = owned(alert)
       const left = (alerts.get(owner) ?? none).filter((other) => other !== alert)

@@ -16,7 +16,7 @@ import type { Transition } from '../alerts/alert-book.ts'
 import { composeNotification } from './composition.ts'
 import { type DedupDecision, decide, type GroupState } from './dedup.ts'
 import type { Delivery, Dispatcher, DispatcherOptions, Outlook } from './delivery.ts'
-import { asEnded, farewell, groupStateAt, isHeld } from './group-state.ts'
+import { farewell, groupStateAt, isHeld } from './group-state.ts'
 import { createGroups, type Group, type Groups } from './groups.ts'
 import { createLane, integrationKey, type Lane, type QueuedMessage } from './lane.ts'
 import { createLanes } from './lanes.ts'
@@ -81,12 +81,9 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   }
 
   function gather(into: Groups): void {
-    const toldAsFiring = told.firing()
-    for (const alert of book.all()) {
-      if (isFiring(alert) || (alert.state === 'resolved' && !alert.settled)) into.place(alert)
-      // Its last episode ended, and before that could be told its condition held again.
-      else if (alert.state === 'pending' && toldAsFiring.has(alert.fingerprint)) into.place(asEnded(alert))
-    }
+    for (const alert of book.all()) if (alert.state === 'resolved' && !alert.settled) into.place(alert)
+    // Only now: with the same labels, what fires is the news.
+    for (const alert of book.all()) if (isFiring(alert)) into.place(alert)
   }
 
   /** What a change leads to is told at its groups' next ticks. */
@@ -260,7 +257,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     for (const { fingerprint } of done) group.members.delete(fingerprint)
     const settled = done.filter((alert) => groups().having(alert).length === 0)
     if (settled.length > 0) {
-      book.settle(settled.map((alert) => alert.key))
+      book.settle(settled)
       await book.commit()
     }
     if (group.members.size > 0 || groups().get(group.key) !== group) return

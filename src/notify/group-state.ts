@@ -1,6 +1,6 @@
 // A group at a tick, as deduplication looks at it: who fires, who is held back and why, who resolved.
 
-import { type Alert, isFiring } from '../alerts/alert.ts'
+import { isFiring } from '../alerts/alert.ts'
 import type { GroupState } from './dedup.ts'
 import type { Group } from './groups.ts'
 import type { Suppression, Withheld } from './suppression.ts'
@@ -72,9 +72,4 @@ export function isHeld(
     hasFiring = true
   }
   return hasFiring
-}
-
-/** The episode before this one, as far as it is still known: it ended before the condition held again. */
-export function asEnded(alert: Alert): Alert {
-  return { ...alert, state: 'resolved', resolvedAt: alert.activeAt, resolvedReason: 'condition' }
 }

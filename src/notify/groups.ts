@@ -65,7 +65,10 @@ export function createGroups(router: Router, timers: readonly GroupTimer[]): Gro
       for (const group of having(alert)) group.members.set(alert.fingerprint, alert)
     },
     remove(alert) {
-      for (const group of having(alert)) group.members.delete(alert.fingerprint)
+      for (const { members } of having(alert)) {
+        // Another episode may have its place by now.
+        if (members.get(alert.fingerprint)?.episode === alert.episode) members.delete(alert.fingerprint)
+      }
     },
     having,
     get: (key) => groups.get(key),

@@ -4,8 +4,6 @@ import type { DedupEntry } from './store.ts'
 
 export interface ToldLog {
   get(groupKey: string, integrationKey: string): DedupEntry | undefined
-  /** Fingerprints of all that any integration takes for firing. */
-  firing(): ReadonlySet<string>
   set(entry: DedupEntry): void
   deleteGroup(groupKey: string): void
   groupKeys(): readonly string[]
@@ -28,13 +26,6 @@ export function createToldLog(entries: readonly DedupEntry[]): ToldLog {
   for (const entry of entries) set(entry)
   return {
     get: (groupKey, integrationKey) => byGroup.get(groupKey)?.get(integrationKey),
-    firing() {
-      const prints = new Set<string>()
-      for (const ofGroup of byGroup.values()) {
-        for (const { firing } of ofGroup.values()) for (const print of firing) prints.add(print)
-      }
-      return prints
-    },
     set,
     deleteGroup: (groupKey) => void byGroup.delete(groupKey),
     groupKeys: () => [...byGroup.keys()],

@@ -1,8 +1,10 @@
 // One request and its answer over the pool of sockets: no retry, no token, no pacing. What is done
-// per request here is paid a million times per walk, so it has no timer and no AbortSignal of its
-// own: one sweep ends what is overdue, and one listener per caller's signal ends what it started.
+// per request here is paid a million times per walk, so it has no timer, no AbortSignal and no stream
+// of its own: one sweep ends what is overdue, one listener per caller's signal ends what it started,
+// and undici's parser hands the parts of a text straight to who collects them.
 
 import { EventEmitter } from 'node:events'
+import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, Pool } from 'undici'
 import { systemClock } from '../clock.ts'
 import { createAbortWatch } from './abort-watch.ts'
@@ -60,8 +62,15 @@ const unsentCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNR
 
 const nothing: AsyncIterable<Buffer> = { async *[Symbol.asyncIterator]() {} }
 
-/** A request under way: what undici takes in the place of an AbortSignal. */
-class Flight extends EventEmitter {
+/** A request under way, which ends with its answer or when it is told to. */
+interface Flight {
+  readonly signal: AbortSignal
+  readonly overdueAt: number
+  end(reason: Error): void
+}
+
+/** One whose answer is read as a stream: what undici takes in the place of an AbortSignal. */
+class StreamFlight extends EventEmitter implements Flight {
   readonly signal: AbortSignal
   readonly overdueAt: number
   reason: Error | undefined = undefined
@@ -75,6 +84,79 @@ class Flight extends EventEmitter {
   end(reason: Error): void {
     this.reason = reason
     this.emit('abort')
+  }
+}
+
+interface Landing {
+  arrived(answer: RawAnswer): void
+  failed(error: unknown): void
+}
+
+/** One whose answer is wanted as a text. undici's `request` would make a stream of it first. */
+class TextFlight implements Flight, Dispatcher.DispatchHandler {
+  readonly signal: AbortSignal
+  readonly overdueAt: number
+  readonly #maximumBytes: number
+  readonly #landing: Landing
+  #controller: Dispatcher.DispatchController | null = null
+  #endedBy: Error | null = null
+  #status = 0
+  #headers: IncomingHttpHeaders = {}
+  #first: Buffer | null = null
+  #all: Buffer[] | null = null
+  #bytes = 0
+
+  constructor(flight: {
+    signal: AbortSignal
+    overdueAt: number
+    maximumBytes: number
+    landing: Landing
+  }) {
+    this.signal = flight.signal
+    this.overdueAt = flight.overdueAt
+    this.#maximumBytes = flight.maximumBytes
+    this.#landing = flight.landing
+  }
+
+  end(reason: Error): void {
+    this.#endedBy = reason
+    if (this.#controller !== null) this.#controller.abort(reason)
+    // It waits for a connection, which undici does not give up for one request: the caller need not wait, too.
+    else this.#landing.failed(reason instanceof Overdue ? new Unconnected() : reason)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#endedBy === null) this.#controller = controller
+    else controller.abort(this.#endedBy)
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return
+    this.#status = status
+    this.#headers = headers
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const maximumBytes = isSuccess(this.#status) ? this.#maximumBytes : maximumErrorBytes
+    this.#bytes += chunk.length
+    if (this.#bytes > maximumBytes) controller.abort(new TooLarge(maximumBytes))
+    else if (this.#first === null) this.#first = chunk
+    else if (this.#all === null) this.#all = [this.#first, chunk]
+    else this.#all.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    const whole = this.#all === null ? this.#first : Buffer.concat(this.#all, this.#bytes)
+    this.#landing.arrived(this.#answer(whole === null ? '' : whole.toString()))
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (error instanceof TooLarge && !isSuccess(this.#status)) this.#landing.arrived(this.#answer(''))
+    else this.#landing.failed(error)
+  }
+
+  #answer(text: string): RawAnswer {
+    return { status: this.#status, ...namedHeaders(this.#headers), text }
   }
 }
 
@@ -98,14 +180,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
   })
   let isSweeping = false
 
-  function begin(signal: AbortSignal, longestMs: number): Flight {
-    // A signal that has aborted already tells no listener.
-    if (signal.aborted) throw signal.reason
-    const flight = new Flight(signal, systemClock.monotonic() + longestMs)
+  function begin(flight: Flight): void {
     flights.add(flight)
-    watch.add(signal)
+    watch.add(flight.signal)
     if (!isSweeping) void sweep()
-    return flight
   }
 
   function finish(flight: Flight): void {
@@ -129,16 +207,6 @@ export function createExchange(options: ExchangeOptions): Exchange {
     }
   }
 
-  function open(request: RawRequest, flight: Flight): Promise<Dispatcher.ResponseData> {
-    return pool.request({
-      path: request.path,
-      method: request.method,
-      headers: request.headers,
-      body: request.body,
-      signal: flight,
-    })
-  }
-
   /** What callers get to see of a failure: no text of the answer, no address. */
   function failure(error: unknown, request: RawRequest, signal: AbortSignal): unknown {
     if (signal.aborted) return signal.reason
@@ -151,7 +219,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     }
     if (error instanceof Overdue || code.endsWith('_TIMEOUT') || code === 'ETIMEDOUT') {
       const problem = `no complete answer within ${timeoutMs} ms`
-      const wasSent = code !== 'UND_ERR_CONNECT_TIMEOUT'
+      const wasSent = code !== 'UND_ERR_CONNECT_TIMEOUT' && !(error instanceof Unconnected)
       return new PartnerError({ kind: 'timeout', endpoint, problem, wasSent, cause: withoutData(error) })
     }
     if (code === 'UND_ERR_INVALID_ARG') {
@@ -163,35 +231,46 @@ export function createExchange(options: ExchangeOptions): Exchange {
     return new PartnerError({ kind: 'network', endpoint, problem, wasSent, cause: withoutData(error) })
   }
 
-  async function text(request: RawRequest, signal: AbortSignal): Promise<RawAnswer> {
-    const flight = begin(signal, timeoutMs)
-    try {
-      const { statusCode: status, headers, body } = await open(request, flight)
-      return {
-        status,
-        retryAfter: single(headers['retry-after']),
-        date: single(headers['date']),
-        requestId: single(headers['x-request-id']),
-        text: isSuccess(status) ? await readText(body, maximumAnswerBytes) : await readErrorText(body),
+  function text(request: RawRequest, signal: AbortSignal): Promise<RawAnswer> {
+    return new Promise((resolve, reject) => {
+      // A signal that has aborted already tells no listener.
+      if (signal.aborted) return reject(signal.reason)
+      const overdueAt = systemClock.monotonic() + timeoutMs
+      const landing: Landing = {
+        arrived(answer) {
+          finish(flight)
+          resolve(answer)
+        },
+        failed(error) {
+          finish(flight)
+          reject(failure(error, request, signal))
+        },
       }
-    } catch (error) {
-      throw failure(error, request, signal)
-    } finally {
-      finish(flight)
-    }
+      const flight = new TextFlight({ signal, overdueAt, maximumBytes: maximumAnswerBytes, landing })
+      begin(flight)
+      const { path, method, headers, body } = request
+      pool.dispatch({ path, method, headers, body }, flight)
+    })
   }
 
   async function stream(request: RawRequest, signal: AbortSignal): Promise<RawStream> {
-    const flight = begin(signal, longestStreamMs)
+    signal.throwIfAborted()
+    const flight = new StreamFlight(signal, systemClock.monotonic() + longestStreamMs)
+    begin(flight)
     let isHandedOn = false
     try {
-      const { statusCode: status, headers, body } = await open(request, flight)
-      const head = {
-        status,
-        retryAfter: single(headers['retry-after']),
-        date: single(headers['date']),
-        requestId: single(headers['x-request-id']),
-      }
+      const { path, method, headers: sent, body: sentBody } = request
+      const {
+        statusCode: status,
+        headers,
+        body,
+      } = await pool.request({
+        ...{ path, method },
+        headers: sent,
+        body: sentBody,
+        signal: flight,
+      })
+      const head = { status, ...namedHeaders(headers) }
       if (!isSuccess(status)) return { ...head, text: await readErrorText(body), chunks: nothing }
       isHandedOn = true
       return { ...head, text: '', chunks: readChunks(body, { flight, request, signal }) }
@@ -240,40 +319,36 @@ class TooLarge extends Error {
 }
 
 class Overdue extends Error {
-  override readonly message = 'the time for the whole answer is over'
+  override readonly message: string = 'the time for the whole answer is over'
+}
+
+class Unconnected extends Overdue {
+  override readonly message = 'the time for the whole answer is over, and there is no connection yet'
 }
 
 export function isSuccess(status: number): boolean {
   return status >= 200 && status < 300
 }
 
-/** Not `body.text()`: that reads an answer of any size. */
-function readText(body: Dispatcher.ResponseData['body'], maximumBytes: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let first: Buffer | null = null
-    let all: Buffer[] | null = null
-    let bytes = 0
-    body.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes > maximumBytes) body.destroy(new TooLarge(maximumBytes))
-      else if (first === null) first = chunk
-      else if (all === null) all = [first, chunk]
-      else all.push(chunk)
-    })
-    body.on('end', () => {
-      if (all !== null) resolve(Buffer.concat(all, bytes).toString())
-      else resolve(first === null ? '' : first.toString())
-    })
-    body.on('error', reject)
-  })
+/** What an error says, if it says it briefly. Not `body.text()`: that reads an answer of any size. */
+async function readErrorText(body: Dispatcher.ResponseData['body']): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    // Leaving the loop ends the connection.
+    if (bytes > maximumErrorBytes) return ''
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, bytes).toString()
 }
 
-async function readErrorText(body: Dispatcher.ResponseData['body']): Promise<string> {
-  try {
-    return await readText(body, maximumErrorBytes)
-  } catch (error) {
-    if (error instanceof TooLarge) return ''
-    throw error
+/** The headers that somebody reads. */
+function namedHeaders(headers: IncomingHttpHeaders): Pick<RawAnswer, 'retryAfter' | 'date' | 'requestId'> {
+  return {
+    retryAfter: single(headers['retry-after']),
+    date: single(headers['date']),
+    requestId: single(headers['x-request-id']),
   }
 }
 

@@ -1,6 +1,6 @@
-// One rate for several processes: each reserves due times at one place that all of them share, for as many
-// requests as wait at that moment. Who needs nothing reserves nothing, and who cannot reach that place
-// sends nothing. The pacer of the process itself (pacer.ts) comes before it, with what 429 has taught it.
+// One rate for several processes: each reserves due times at one place that all of them share, for the
+// requests that wait at that moment, and for those that will come until the next reservation if they go on
+// as they did. Who needs nothing reserves nothing, and who cannot reach that place sends nothing. The pacer of the process itself (pacer.ts) comes before it, with what 429 has taught it.
 
 import type { Clock } from '../clock.ts'
 import type { Pacer } from './pacer.ts'
@@ -25,75 +25,124 @@ export interface SharedPaceOptions {
 
 // As in pacer.ts.
 const shareOfLimit = 0.99
-// Requests that come within this time are reserved together.
+// Between two reservations: requests that come within this time are reserved together.
 const gatherMs = 15
+// So far ahead a busy process reserves; again when half of it is used.
+const aheadMs = 100
 const retryMs = 500
+// A due time that nobody has taken for so long is lost: it belongs to a process that was asleep.
+const lateMs = 250
+// Whoever asked for less than this often is not expected to go on.
+const restMs = 250
 
 export function createSharedPace(options: SharedPaceOptions): Pick<Pacer, 'take'> {
   const { clock, reserve, patienceMs, lifetime } = options
   const intervalMs = 1_000 / (options.requestsPerSecond * shareOfLimit)
   const waiting = createWaitingLine<boolean>()
-  /** Of those who wait, so many have their due times already. */
-  let promised = 0
-  let isDraining = false
+  /** Due times that are ours (monotonic, ascending) and that no request has taken yet. */
+  const stock: number[] = []
+  /** What a busy process takes until the next reservation and while it is made: so nobody waits for the place itself. */
+  let expected = 0
+  let takenSinceReserved = 0
   let reservedAt = Number.NEGATIVE_INFINITY
+  let isServing = false
+  let isReserving = false
   let failingSince: number | null = null
   lifetime.addEventListener('abort', () => waiting.failAll(lifetime.reason), { once: true })
 
-  async function drain(): Promise<void> {
-    isDraining = true
+  function take(signal: AbortSignal): boolean | Promise<boolean> {
+    if (waiting.length === 0 && nextDueIn() <= 0) {
+      useNext()
+      void reserveAhead()
+      return true
+    }
+    const granted = waiting.join(signal)
+    void serve()
+    void reserveAhead()
+    return granted
+  }
+
+  /** How long it is until the next due time (ms); infinite without one. */
+  function nextDueIn(): number {
+    const now = clock.monotonic()
+    while ((stock[0] ?? now) < now - lateMs) stock.shift()
+    return (stock[0] ?? Number.POSITIVE_INFINITY) - now
+  }
+
+  function useNext(): void {
+    stock.shift()
+    takenSinceReserved++
+  }
+
+  /** Lets waiters go as their times fall due. Times are absolute: a timer that was late does not delay the next ones. */
+  async function serve(): Promise<void> {
+    if (isServing) return
+    isServing = true
     try {
-      while (waiting.length > promised) {
-        const soonest = reservedAt + gatherMs - clock.monotonic()
-        if (soonest > 0) await clock.sleep(soonest, lifetime)
-        await reserveForAll()
+      while (waiting.length > 0) {
+        const dueIn = nextDueIn()
+        if (dueIn === Number.POSITIVE_INFINITY) break
+        if (dueIn > 0) await clock.sleep(dueIn, lifetime)
+        else {
+          useNext()
+          waiting.serveNext(true)
+        }
       }
     } catch (reason) {
       waiting.failAll(reason)
     } finally {
-      isDraining = false
+      isServing = false
     }
+    if (isShort()) void reserveAhead()
   }
 
-  async function reserveForAll(): Promise<void> {
-    const count = waiting.length - promised
-    if (count <= 0) return
-    reservedAt = clock.monotonic()
-    try {
-      const waitMs = await reserve(count, intervalMs)
-      failingSince = null
-      promised += count
-      void letGo(count, clock.monotonic() + waitMs)
-    } catch {
-      // Whoever cannot be asked has said so elsewhere.
-      const now = clock.monotonic()
-      failingSince ??= now
-      if (now - failingSince >= patienceMs) waiting.serveAll(false)
-      await clock.sleep(retryMs, lifetime)
-    }
+  function isShort(): boolean {
+    return stock.length < waiting.length + expected / 2
   }
 
-  /** Times are absolute: a timer that was late does not delay the ones after it. */
-  async function letGo(count: number, firstAt: number): Promise<void> {
+  async function reserveAhead(): Promise<void> {
+    if (isReserving) return
+    isReserving = true
     try {
-      for (let index = 0; index < count; index++) {
-        const waitMs = firstAt + index * intervalMs - clock.monotonic()
-        if (waitMs > 0) await clock.sleep(waitMs, lifetime)
-        promised--
-        waiting.serveNext(true)
+      while (isShort()) {
+        const soonest = reservedAt + gatherMs - clock.monotonic()
+        if (soonest > 0) await clock.sleep(soonest, lifetime)
+        await reserveMore()
+        void serve()
       }
     } catch (reason) {
       waiting.failAll(reason)
+    } finally {
+      isReserving = false
     }
   }
 
-  return {
-    take(signal) {
-      const granted = waiting.join(signal)
-      if (!isDraining) void drain()
-      return granted
-    },
+  async function reserveMore(): Promise<void> {
+    const askedAt = clock.monotonic()
+    const restedMs = askedAt - reservedAt
+    const takenPerMs = restedMs > restMs ? 0 : takenSinceReserved / restedMs
+    if (takenPerMs === 0) expected = 0
+    const count = Math.ceil(waiting.length + expected - stock.length)
+    reservedAt = askedAt
+    takenSinceReserved = 0
+    if (count <= 0) return
+    try {
+      const waitMs = await reserve(count, intervalMs)
+      const now = clock.monotonic()
+      failingSince = null
+      for (let index = 0; index < count; index++) stock.push(now + waitMs + index * intervalMs)
+      expected = takenPerMs * (aheadMs + now - askedAt)
+    } catch {
+      // Whoever cannot be asked has said so elsewhere.
+      const now = clock.monotonic()
+      expected = 0
+      failingSince ??= now
+      if (now - failingSince >= patienceMs) waiting.serveAll(false)
+      if (waiting.length > 0) await clock.sleep(retryMs, lifetime)
+    }
   }
+
+  return { take }
 }
 
 /** First by the one, then by the other; what is learned from answers is the first one's. */

@@ -14,9 +14,9 @@ import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import { Secret } from '../secret.ts'
-import { createBreaker, type Pass } from './breaker.ts'
+import { type Breaker, createBreaker, type Pass } from './breaker.ts'
 import { createExchange, isSuccess, type RawAnswer, type RawRequest, type RawStream } from './exchange.ts'
-import { createPacer, retryAfterMs } from './pacer.ts'
+import { createPacer, type Pacer, retryAfterMs } from './pacer.ts'
 import { PartnerError, statusError } from './partner-error.ts'
 import { createSharedPace, inTurn, type ReservePace } from './shared-pace.ts'
 import { createSockets } from './sockets.ts'
@@ -108,8 +108,6 @@ const longestBackoffMs = 8_000
 // How long a call waits for the end of a pause (an open breaker, a long Retry-After) before it is
 // given up as unread.
 const patienceMs = 60_000
-// undici watches a socket for two turns of the event loop before it uses it again.
-const turnsUntilSent = 2
 const defaultMaximumStreamBytes = 4 * 1_024 ** 3
 const tokenPath = '/oauth2/token/'
 const tokenEndpoint = 'token'
@@ -132,6 +130,13 @@ interface Attempt<A> {
   readonly headers: string[]
   readonly signal: AbortSignal
   readonly send: Send<A>
+}
+
+interface Entry {
+  readonly entered: ReturnType<Breaker['enter']>
+  readonly granted: ReturnType<Pacer['take']> | null
+  readonly endpoint: string
+  readonly signal: AbortSignal
 }
 
 interface AttemptEnd<A> {
@@ -166,6 +171,7 @@ export function createTransport(options: TransportOptions): Transport {
     'token' in credentials
       ? fixedToken(credentials.token)
       : createTokenSource({ clock, fetch: () => fetchToken(credentials) })
+  let sending: Promise<void> | null = null
   let bearer: { readonly token: Secret; readonly headers: string[] } | null = null
 
   /** The headers of a request with this token; kept, since a walk sends the same a million times. */
@@ -262,8 +268,21 @@ export function createTransport(options: TransportOptions): Transport {
       isAwaited = sockets.passOn()
     }
     // By then the next request is out: the partner works on it while this answer is looked at.
-    if (isAwaited) for (let turn = 0; turn < turnsUntilSent; turn++) await nextTurn()
+    if (isAwaited) await nextIsSent()
     return end
+  }
+
+  /** One wait for all whose answers came in the same turn of the event loop. */
+  function nextIsSent(): Promise<void> {
+    sending ??= afterTwoTurns()
+    return sending
+  }
+
+  /** So long undici watches a socket before it uses it again. */
+  async function afterTwoTurns(): Promise<void> {
+    await nextTurn()
+    sending = null
+    await nextTurn()
   }
 
   async function attemptOnSocket<A extends RawAnswer>({
@@ -281,7 +300,8 @@ export function createTransport(options: TransportOptions): Transport {
       headers: body === undefined ? named : [...named, 'content-type', 'application/json'],
       body: body === undefined ? null : JSON.stringify(body),
     }
-    const pass = await enter(endpoint, signal)
+    const entered = enter(endpoint, signal)
+    const pass = typeof entered === 'string' ? entered : await entered
     const sentAt = clock.monotonic()
     let outcome: A | PartnerError
     try {
@@ -311,18 +331,23 @@ export function createTransport(options: TransportOptions): Transport {
     return { outcome, askedMs }
   }
 
-  /** Waits for the breaker and the pacer, and for neither if nothing is to be waited for. */
-  async function enter(endpoint: string, signal: AbortSignal): Promise<Pass> {
+  /** Passes the breaker and the pacer. A promise only where there is something to wait for: hardly ever. */
+  function enter(endpoint: string, signal: AbortSignal): Pass | Promise<Pass> {
     const entered = breaker.enter(signal)
-    const pass = typeof entered === 'string' ? entered : await entered
+    const granted = entered === 'normal' ? pacer.take(signal) : null
+    return granted === true ? 'normal' : enterInTime({ entered, granted, endpoint, signal })
+  }
+
+  /** `granted`: what the pacer said; null: it has not been asked yet. */
+  async function enterInTime({ entered, granted, endpoint, signal }: Entry): Promise<Pass> {
+    const pass = await entered
     if (pass === 'refused') {
       const problem = 'not asked, since nearly everything has failed for a while'
       throw new PartnerError({ kind: 'circuit_open', endpoint, problem, wasSent: false })
     }
     let isGranted = false
     try {
-      const taken = pacer.take(signal)
-      isGranted = taken === true || (await taken)
+      isGranted = await (granted ?? pacer.take(signal))
     } finally {
       if (!isGranted) breaker.leave(pass, 'abandoned', '')
     }

@@ -233,7 +233,7 @@ function recordAt<Fields extends Readonly<Record<string, FieldType>>>(
 
 // --- expected and actual alerts
 
-/** Pending and resolved ones only where the test speaks of such. */
+/** Pending and resolved ones only where the test speaks of such; of one that began again, what it is now. */
 function alertsOf(
   book: AlertBook,
   { alertname, alerts }: Expectation,
@@ -242,6 +242,8 @@ function alertsOf(
   return [...book.all()].filter((alert) => {
     if (alert.labels['alertname'] !== alertname) return false
     if (alert.subject.kind === 'user' && !described.has(alert.subject.userId)) return false
+    // Nobody is told anything here, so the end of what is pending again is kept for ever.
+    if (book.byFingerprint(alert.fingerprint) !== alert) return false
     return isFiring(alert) || alerts.some(({ state }) => state === alert.state)
   })
 }

@@ -59,8 +59,8 @@ const longestStatementMs = 3_600_000
 // Tells those who wait for the lock that the server may be at this for that long.
 const patientMark = '/* patiently */'
 const lockRetryMs = 250
-// A statement that is longer under way than the server lets any be: it can't get rid of its answer.
-const statementGraceMs = 15_000
+// A statement that is by so many leases longer under way than the server lets any be can't get rid of its answer.
+const leewayLeases = 1.5
 
 /** `host:port/database`, without user and password. */
 export function nameOf({ host, port, database }: PostgresConfig): string {
@@ -236,6 +236,7 @@ async function own(
     [owner],
   )
   const giveUpAt = clock.monotonic() + lockTimeoutMs
+  const leewayMs = leewayLeases * leaseMs
   for (;;) {
     const [row] = await session.query(`SELECT pg_try_advisory_lock(${lockClass}, ${lockOf.owner})`)
     if (row?.[0] === true) return
@@ -256,9 +257,7 @@ async function own(
              WHEN state = 'active' THEN $2::float8
              ELSE $1::float8 END)`,
       [
-        ...[leaseMs, timeoutMs + statementGraceMs, longestStatementMs + statementGraceMs].map(
-          (ms) => ms / 1_000,
-        ),
+        ...[leaseMs, timeoutMs + leewayMs, longestStatementMs + leewayMs].map((ms) => ms / 1_000),
         patientMark,
       ],
     )

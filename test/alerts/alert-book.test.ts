@@ -41,7 +41,8 @@ function observe(
     id = 'd1',
     severity = 'warning',
     definition = 'v1',
-  }: { at: number; id?: string; severity?: string; definition?: string },
+    forMs = 0,
+  }: { at: number; id?: string; severity?: string; definition?: string; forMs?: number },
 ) {
   const labels = { alertname: 'Test', device_id: id, severity }
   const subject = { kind: 'device', userId: `user of ${id}`, deviceType: 'inverter', deviceId: id } as const
@@ -49,7 +50,7 @@ function observe(
     ruleId: 'test/Test',
     subject,
     evaluation: { at, verdict, clear: null },
-    timing: { forMs: 0, keepFiringForMs: 0, noData: 'keep' },
+    timing: { forMs, keepFiringForMs: 0, noData: 'keep' },
     definition,
     birth: () => ({
       fingerprint: fingerprint(labels),
@@ -175,8 +176,7 @@ describe('the alert book', () => {
       return store.rows.size
     }
     expect(await prune(60 * minute)).toBe(1)
-    const [alert] = [...book.all()]
-    book.settle([alert?.key ?? ''])
+    book.settle(book.all())
     expect(await prune(14 * minute)).toBe(1)
     expect(await prune(16 * minute)).toBe(0)
     expect(book.size()).toBe(0)
@@ -232,6 +232,104 @@ describe('the alert book', () => {
   })
 })
 
+describe('an end that is still to be told', () => {
+  const again = { forMs: 90 * minute }
+
+  async function bookWithEnd(store = memoryStore()) {
+    const book = await openAlertBook(store, { downMs: 0 })
+    observe(book, true, { at: 0 })
+    observe(book, false, { at: 1 })
+    await book.commit()
+    const [ended] = [...book.all()] as [Alert]
+    return { book, ended, store }
+  }
+
+  async function pruned(book: AlertBook, now: number) {
+    book.prune(now)
+    await book.commit()
+    return [...book.all()].map(({ state, episode, settled }) => [state, episode, settled])
+  }
+
+  it('stays while its condition holds again and after, until it is told', async () => {
+    const { book, ended, store } = await bookWithEnd()
+    observe(book, true, { at: 2, ...again })
+    const transitions = await committed(book)
+    expect(transitions.map(({ before, after }) => [before?.state, after?.state])).toEqual(
+      // To listeners what ended is as it was: nobody counts a second end.
+      expect.arrayContaining([
+        ['resolved', 'pending'],
+        ['resolved', 'resolved'],
+      ]),
+    )
+    expect(transitions).toHaveLength(2)
+    const both = [
+      ['pending', 'd1 2', false],
+      ['resolved', 'd1 0', false],
+    ]
+    expect((await pruned(book, 60 * minute)).toSorted()).toEqual(both)
+    expect(book.byFingerprint(ended.fingerprint)?.state).toBe('pending')
+
+    const later = await openAlertBook(store, { downMs: 0 })
+    expect((await pruned(later, 60 * minute)).toSorted()).toEqual(both)
+    later.byFingerprint(ended.fingerprint)
+    observe(later, false, { at: 3, ...again })
+    await later.commit()
+    expect(await pruned(later, 60 * minute)).toEqual([['resolved', 'd1 0', false]])
+    expect(later.byFingerprint(ended.fingerprint)?.episode).toBe('d1 0')
+    // Whoever told it knows it under the key that it had then.
+    later.settle([ended])
+    await later.commit()
+    expect(await pruned(later, 60 * minute)).toEqual([])
+    expect(store.rows.size).toBe(0)
+  })
+
+  it('is told no more once it fires again with the same labels', async () => {
+    const { book, store } = await bookWithEnd()
+    observe(book, true, { at: 2, forMs: 1 })
+    await book.commit()
+    observe(book, true, { at: 3, forMs: 1 })
+    const transitions = await committed(book)
+    expect(transitions.map(({ before, after }) => [before?.state, after?.state])).toEqual(
+      expect.arrayContaining([
+        ['pending', 'firing'],
+        ['resolved', undefined],
+      ]),
+    )
+    expect(await pruned(book, 3)).toEqual([['firing', 'd1 2', false]])
+    expect(store.rows.size).toBe(1)
+  })
+
+  it('stays beside what fires at once with other labels', async () => {
+    const { book } = await bookWithEnd()
+    observe(book, true, { at: 2, severity: 'critical' })
+    await book.commit()
+    expect((await pruned(book, 60 * minute)).toSorted()).toEqual([
+      ['firing', 'd1 2', false],
+      ['resolved', 'd1 0', false],
+    ])
+  })
+
+  it('is not kept apart when it was told before', async () => {
+    const { book, ended } = await bookWithEnd()
+    book.settle([ended])
+    await book.commit()
+    observe(book, true, { at: 2, ...again })
+    await book.commit()
+    expect(await pruned(book, 2)).toEqual([['pending', 'd1 2', false]])
+  })
+
+  it('is told while it begins again in a save that is under way', async () => {
+    const { book, ended } = await bookWithEnd()
+    observe(book, true, { at: 2, ...again })
+    book.settle([ended])
+    await book.commit()
+    expect((await pruned(book, 2)).toSorted()).toEqual([
+      ['pending', 'd1 2', false],
+      ['resolved', 'd1 0', true],
+    ])
+  })
+})
+
 describe('alerts that are forgotten', () => {
   it('are gone from memory and store, to subscribers without an end, and others stay', async () => {
     const store = memoryStore()
@@ -273,8 +371,9 @@ describe('alerts that are forgotten', () => {
     })
     observe(book, true, { at: 1 })
     observe(book, false, { at: 2 })
-    const [{ key }] = [...(await committed(book))].map(({ after }) => after!) as [Alert]
-    book.settle([key])
+    const [alert] = [...(await committed(book))].map(({ after }) => after!) as [Alert]
+    const { key } = alert
+    book.settle([alert])
     await book.commit()
     book.prune(20 * minute)
     await book.commit()
@@ -306,7 +405,7 @@ describe('a resolved alert', () => {
     observe(book, true, { at: -1 })
     observe(book, false, { at: 0 })
     await book.commit()
-    book.settle([...book.all()].map(({ key }) => key))
+    book.settle(book.all())
     await book.commit()
     book.prune(59 * minute)
     await book.commit()

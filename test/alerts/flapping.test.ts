@@ -97,7 +97,7 @@ async function start({
       await book.commit()
     },
     async prune() {
-      book.settle([...book.all()].map((alert) => alert.key))
+      book.settle(book.all())
       await book.commit()
       book.prune(now)
       await book.commit()
@@ -340,7 +340,7 @@ describe('what is remembered of an alert that ended', () => {
     await run.read('TFF')
     await run.prune()
     await run.read('TF')
-    run.book().settle([key])
+    run.book().settle(run.book().all())
     await run.book().commit()
     run.book().prune(run.now() + hour)
     expect(run.alert()).toBeUndefined()

@@ -86,6 +86,7 @@ describe('the history of an alert', () => {
   it('has the episode before it, for a day', async () => {
     for (let at = 0; at <= 5; at++) await observe(true, at)
     for (let at = 6; at <= 9; at++) await observe(false, at)
+    book.settle(book.all())
     await observe(true, 20)
     expect(await states()).toEqual([
       ...['e0 pending 0', 'e0 firing 5', 'e0 recovering 6', 'e0 resolved 9', 'e20 pending 20'],
@@ -100,7 +101,7 @@ describe('the history of an alert', () => {
     history.add(alert, told, 6 * minute)
     for (let at = 7; at <= 10; at++) await observe(false, at)
     expect(await states()).toHaveLength(5)
-    book.settle([alert.key])
+    book.settle([alert])
     await book.commit()
     book.prune(60 * minute)
     await book.commit()

@@ -1,9 +1,10 @@
 // Groups and their ticks, marched through time against a real database: the timelines of
 // alerting-semantics.md section 6.
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type AlertBook, openAlertBook } from '../../src/alerts/alert-book.ts'
 import { fingerprint } from '../../src/alerts/fingerprint.ts'
@@ -280,6 +281,50 @@ describe('a group', () => {
     },
   )
 
+  it.each(['nothing', 'a restart', 'a reload'])(
+    'tells the end of what was about to fire again for so short that it is over, after %s',
+    async (happens) => {
+      const slack = recorder('slack')
+      await begin([slack])
+      await set('A', true)
+      await to('1:00')
+      await set('A', false)
+      await to('2:00')
+      await set('A', true, {}, 10 * minute)
+      await to('3:00')
+      await set('A', false, {}, 10 * minute)
+      await to('4:00')
+      if (happens === 'a restart') await restart([slack])
+      if (happens === 'a reload') await dispatcherReload([slack])
+      await to('30:00')
+      expect(slack.messages).toEqual(['0:30 first notification A', '5:30 all resolved -A'])
+      expect([...book.all()].map(({ settled }) => settled)).toEqual([true])
+      book.prune(clock.now())
+      await book.commit()
+      expect(book.size()).toBe(0)
+    },
+  )
+
+  it.each(['nothing', 'a restart', 'a reload'])(
+    'says nothing when an alert ended, was about to fire again, and did, after %s',
+    async (happens) => {
+      const slack = recorder('slack')
+      await begin([slack])
+      await set('A', true)
+      await to('1:00')
+      await set('A', false)
+      await to('2:00')
+      await set('A', true, {}, minute)
+      await to('3:00')
+      await set('A', true, {}, minute)
+      if (happens === 'a restart') await restart([slack])
+      if (happens === 'a reload') await dispatcherReload([slack])
+      await to('30:00')
+      expect(slack.messages).toEqual(['0:30 first notification A'])
+      expect([...book.all()].map(({ state }) => state)).toEqual(['firing'])
+    },
+  )
+
   it('repeats what still fires at the tick at which repeat_interval has passed', async () => {
     const slack = recorder('slack')
     await begin([slack])
@@ -372,6 +417,38 @@ describe('a receiver that is down', () => {
     expect(slack.messages).toHaveLength(1)
     expect(slack.messages[0]).toMatch(/^12:\d\d resolved before delivery -A$/)
   })
+
+  // A cut-off attempt may have told that it fires: then its end is owed.
+  it.each(
+    ['nothing', 'a restart', 'a reload'].flatMap((happens) =>
+      [true, false].map((holds) => [happens, holds] as const),
+    ),
+  )(
+    'is told the end of what is about to fire again, after %s, while its condition still holds: %s',
+    async (happens, holds) => {
+      const slack = recorder('slack')
+      slack.outcome = () =>
+        clock.now() < startAt + 42 * minute ? { kind: 'rate_limited', retryAfterMs: 60_000 } : { kind: 'ok' }
+      await begin([slack])
+      await set('A', true)
+      await to('4:00')
+      await set('A', false)
+      await to('6:00')
+      await set('A', true, {}, 60 * minute)
+      // Longer than anybody would be kept who resolved and had nobody left to tell.
+      await to('38:00')
+      await set('A', holds, {}, 60 * minute)
+      book.prune(clock.now())
+      await book.commit()
+      if (happens === 'a restart') await restart([slack])
+      if (happens === 'a reload') await dispatcherReload([slack])
+      await to('50:00')
+      expect(dropped).toEqual([])
+      expect(slack.messages).toHaveLength(1)
+      expect(slack.messages[0]).toMatch(/^42:\d\d resolved before delivery -A$/)
+      expect([...book.all()].filter(({ settled }) => settled)).toHaveLength(1)
+    },
+  )
 
   it('is tried again at the next tick after a failure for good', async () => {
     const slack = recorder('slack')
@@ -497,6 +574,67 @@ describe('a restart', () => {
     expect(email.messages).toEqual(['5:30 first notification A'])
     expect(dispatcher.status()).toMatchObject({ queued: 0, isDelivering: true })
     expect(dropped).toMatchObject([{ integrationKey: 'on-call/slack/0', reason: 'first notification' }])
+  })
+})
+
+describe('whatever happens in between', () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant('set' as const),
+      name: fc.constantFrom('A', 'A', 'B'),
+      firing: fc.boolean(),
+      forMinutes: fc.constantFrom(0, 30),
+    }),
+    fc.record({ kind: fc.constant('wait' as const), seconds: fc.constantFrom(1, 100, 400) }),
+    fc.record({
+      kind: fc.constantFrom('restart' as const, 'reload' as const, 'fail' as const, 'work' as const),
+    }),
+  )
+
+  it('nobody takes for firing what has ended, and no message is given up', async () => {
+    const outer = folder
+    let run = 0
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 40 }), async (steps) => {
+        folder = join(outer, `${++run}`)
+        await mkdir(folder)
+        clock = createManualClock(startAt)
+        dropped = []
+        const slack = recorder('slack')
+        let isWell = true
+        const firing = new Set<string>()
+        slack.outcome = (notification) => {
+          if (!isWell) return { kind: 'retry', reason: 'HTTP 500' }
+          for (const { labels } of notification.firing) firing.add(labels['name'] ?? '')
+          for (const { labels } of notification.resolved) firing.delete(labels['name'] ?? '')
+          return { kind: 'ok' }
+        }
+        await begin([slack])
+        for (const each of steps) {
+          if (each.kind === 'set') {
+            await clock.advance(1)
+            await set(each.name, each.firing, {}, each.forMinutes * minute)
+          } else if (each.kind === 'wait') await clock.advance(each.seconds * 1_000)
+          else if (each.kind === 'restart') await restart([slack])
+          else if (each.kind === 'reload') await dispatcherReload([slack])
+          else isWell = each.kind === 'work'
+        }
+        isWell = true
+        await clock.advance(1)
+        for (const name of ['A', 'B']) await set(name, false)
+        await clock.advance(60 * minute)
+        book.prune(clock.now())
+        await book.commit()
+        expect([...firing]).toEqual([])
+        expect(dropped).toEqual([])
+        expect(book.size()).toBe(0)
+        expect(await storage.loadOutbox()).toEqual([])
+        await end()
+      }),
+      { numRuns: 40 },
+    )
+    folder = outer
+    await begin([])
   })
 })
 

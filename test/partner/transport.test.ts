@@ -1,4 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createClock } from '../../src/clock.ts'
@@ -53,6 +55,14 @@ describe('a call', () => {
     })
     const { text } = await transportTo(server.url).text(call, never)
     expect(text).toBe(body.toString())
+  })
+
+  it('takes no notice of what is said before the answer', async () => {
+    const server = await serve((_request, response) => {
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' })
+      json(response, ['ok'])
+    })
+    expect((await transportTo(server.url).text(call, never)).text).toBe('["ok"]')
   })
 
   it('uses as many sockets as it may, and no more', async () => {
@@ -391,6 +401,41 @@ describe('a stream', () => {
     expect(await read(transportTo(server.url))).toBe('there')
     const gone = await serve((_request, response) => json(response, {}, 404))
     expect((await failure(read(transportTo(gone.url)))).kind).toBe('not_found')
+  })
+})
+
+/** Takes connections, and never says the word that TLS begins with. */
+async function serveSilence(): Promise<{ readonly url: string; readonly connected: Promise<void> }> {
+  const sockets = new Set<Socket>()
+  const server = createTcpServer((socket) => sockets.add(socket.on('error', () => {})))
+  const connected = once(server, 'connection').then(() => {})
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, connected }
+}
+
+describe('a connection that does not come about', () => {
+  it('keeps nobody who is stopped', async () => {
+    const { url, connected } = await serveSilence()
+    const stop = new AbortController()
+    const stopped = expect(transportTo(url, { timeoutMs: 60_000 }).text(call, stop.signal)).rejects.toThrow(
+      'enough',
+    )
+    await connected
+    stop.abort(new Error('enough'))
+    await stopped
+  })
+
+  it('is a timeout before anything was sent, so that even a POST is tried again', async () => {
+    const { url } = await serveSilence()
+    const attempts: RequestEvent[] = []
+    const transport = transportTo(url, { timeoutMs: 100, onRequest: (event) => attempts.push(event) })
+    const error = await failure(transport.text({ ...call, method: 'POST', body: {} }, never))
+    expect(error).toMatchObject({ kind: 'timeout', wasSent: false })
+    expect(attempts).toHaveLength(3)
   })
 })
 

@@ -120,6 +120,12 @@ describe('drives the real lifecycle', () => {
     expect(await run(file(lost(series), ...expectations))).toEqual([])
   })
 
+  test('what begins again is pending, and not resolved besides', async () => {
+    const series = lost('falsex9 truex9 falsex4')
+    expect(await run(file(series, `eval_time: 21m, alertname: Lost, ${is('pending')}`))).toEqual([])
+    expect(await run(file(series, `eval_time: 21m, alertname: Lost, ${is('resolved')}`))).toHaveLength(1)
+  })
+
   test('an unread device keeps its alert, a deleted one loses it', async () => {
     const text = file(
       lost('false', 'reading: okx9 unreadx59 deleted,'),

@@ -1,9 +1,11 @@
 // Three replicas on one real PostgreSQL that are paused, restarted, and cut off from it. What they tell when
 // they are killed at random is checked by test/peers/replicas-check.ts, which takes longer.
 
+import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, vi } from 'vitest'
+import { ask } from '../http/ask.ts'
 import { administer } from '../storage/postgres-server.ts'
 import { allTold, each, lostAtOnce, pause, timesTold, until, type World } from './harness.ts'
 import { inRealTime, type Replicas, slotsOf, startReplicas, untilShared } from './replica-world.ts'
@@ -157,6 +159,50 @@ describe.concurrent('three replicas', () => {
     )
   })
 
+  it('ask for the tokens of the last reload, whether they lead or not', async ({ expect }) => {
+    await using replicas = await startReplicas(2)
+    const [follower] = await replicas.followers()
+    const leader = await replicas.leader()
+    const url = await follower!.url()
+    const status = async (method: string, path: string, name?: string) => {
+      const headers = name === undefined ? {} : { authorization: `Bearer ${tokenOf(name)}` }
+      return (await ask(url, path, { method, headers })).status
+    }
+    const configured = (...tokens: readonly (readonly [name: string, role: string])[]) => {
+      const access = { tokens: tokens.map(([name, role]) => accessEntry(name, role)), metrics: 'viewer' }
+      return replicas.world.configure({
+        ...inRealTime,
+        storage: { url: replicasUrl(replicas) },
+        http: { access },
+      })
+    }
+    expect(await status('GET', '/metrics')).toBe(200)
+
+    await configured(['ada', 'admin'], ['vera', 'viewer'])
+    expect(await status('POST', '/-/reload')).toBe(200)
+    expect(await status('GET', '/metrics')).toBe(401)
+    expect(await status('GET', '/metrics', 'vera')).toBe(200)
+    expect(await status('GET', '/-/ready')).toBe(200)
+    expect(await status('POST', '/-/reload')).toBe(401)
+    expect(await status('POST', '/-/reload', 'vera')).toBe(403)
+
+    await configured(['ada', 'admin'], ['otto', 'viewer'])
+    expect(await status('POST', '/-/reload', 'ada')).toBe(200)
+    expect(await status('GET', '/metrics', 'vera')).toBe(401)
+    expect(await status('GET', '/metrics', 'otto')).toBe(200)
+    // The other one has not read it.
+    expect((await leader.metrics()).value('fleet_leader')).toBe(1)
+
+    await leader.end('SIGKILL')
+    await until('it leads', async () => (await status('GET', '/api/v2/alerts', 'otto')) === 200, {
+      detail: replicas.detail,
+    })
+    expect(await status('GET', '/api/v2/alerts')).toBe(401)
+    expect(await status('GET', '/api/v2/alerts', 'vera')).toBe(401)
+    expect(await status('GET', '/metrics', 'vera')).toBe(401)
+    expect(await status('POST', '/-/reload', 'otto')).toBe(403)
+  })
+
   it('answer through the leader, and hand slots only to those with the same rules', async ({ expect }) => {
     await using replicas = await startReplicas(2, { fleet: { users: 60 } })
     await untilShared(replicas)
@@ -184,6 +230,21 @@ describe.concurrent('three replicas', () => {
     const silence = await (await follower!.api()).silence({ device_id: '17' }, { forMs: 3_600_000 })
     expect(await (await leader.api()).stateOfSilence(silence)).toBe('active')
 
+    replicas.world.simulator.faults.add({ kind: 'malformed_devices', share: 0.3 })
+    await until('the page has what either of them could not read', async () => {
+      const walk = leader.logs.findLast(({ msg }) => msg === 'Walk ended with gaps')
+      const page = await (await fetch(`${await leader.url()}/walks`)).text()
+      const shares = await Promise.all(
+        [leader, follower!].map(async (service) =>
+          (await service.metrics()).value('fleet_unread_total', { reason: 'malformed' }),
+        ),
+      )
+      return (
+        shares.every((count) => count > 0) &&
+        page.includes(`<b>${walk?.['devices_unread']}</b> single devices: answer of another shape`)
+      )
+    })
+
     await replicas.world.configure({ ...inRealTime, storage: { url: replicasUrl(replicas) }, rules: [] })
     follower!.child.kill('SIGHUP')
     await until(
@@ -191,6 +252,11 @@ describe.concurrent('three replicas', () => {
       async () => (await follower!.metrics()).value('fleet_config_last_reload_successful') === 0,
     )
   })
+})
+
+const tokenOf = (name: string) => `fwt_${name}-r7Qm2XvK9dT4`
+const accessEntry = (name: string, role: string) => ({
+  ...{ name, role, hash: `sha256:${createHash('sha256').update(tokenOf(name)).digest('hex')}` },
 })
 
 const replicasUrl = ({ proxy }: Replicas) => `postgres://postgres@127.0.0.1:${proxy.port}/postgres`

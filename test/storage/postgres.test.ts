@@ -44,6 +44,16 @@ describeStorage('PostgreSQL', async () => ({
   remove: async () => undefined,
 }))
 
+/** A trigger of an administrator that takes so long, twice for a table that is rewritten. */
+const slowRewriting = (seconds: number) =>
+  admin(
+    name,
+    `CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+       PERFORM pg_sleep(${seconds}) FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'fleetwarden.outbox';
+     END $$;
+     CREATE EVENT TRIGGER slow ON ddl_command_end EXECUTE FUNCTION slow()`,
+  )
+
 const childScript = fileURLToPath(new URL('child.ts', import.meta.url))
 
 describe('the PostgreSQL database', () => {
@@ -297,14 +307,8 @@ describe('the PostgreSQL database', () => {
     it('may take its time, and goes on as before', async () => {
       const storage = await openIt({ timeoutMs: 300 })
       await storage.saveAlerts({ upserts: alertsFixture(3), deletedKeys: [] })
-      // A trigger of an administrator that takes longer than any other statement may.
-      await admin(
-        name,
-        `CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
-           PERFORM pg_sleep(0.4) FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'fleetwarden.outbox';
-         END $$;
-         CREATE EVENT TRIGGER slow ON ddl_command_end EXECUTE FUNCTION slow()`,
-      )
+      // Longer than any other statement may.
+      await slowRewriting(0.4)
       await storage.removeTraces()
       await admin(name, 'DROP EVENT TRIGGER slow')
       expect(await storage.loadAlerts()).toHaveLength(3)
@@ -483,6 +487,29 @@ describe('the connection to PostgreSQL', () => {
     await expect(saveMore()).rejects.toMatchObject({ kind: 'locked' })
     expect(await other.loadAlerts()).toHaveLength(20)
     await other.close()
+  })
+
+  it('that rewrites tables keeps its lock for that long, and tells nobody anything meanwhile', async () => {
+    await slowRewriting(1)
+    // What another statement may take by far: 300 ms, and one and a half leases.
+    const candidate = openPostgres({
+      config: postgresConfig(server.url(name)),
+      ...{ lockTimeoutMs: 20_000, timeoutMs: 300, leaseMs },
+    })
+    let hasTakenOver = false
+    const takingOver = candidate.then(() => {
+      hasTakenOver = true
+    })
+    takingOver.catch(() => {})
+    const rewriting = storage.removeTraces()
+    await expect.poll(() => storage.holds(), { timeout: 10_000, interval: 10 }).toBe(false)
+    await rewriting
+    await admin(name, 'DROP EVENT TRIGGER slow')
+    expect([hasTakenOver, storage.lost.aborted, storage.holds()]).toEqual([false, false, true])
+    await saveMore()
+    await storage.close()
+    await takingOver
+    await (await candidate).close()
   })
 
   it('that nobody waits for is kept however long nothing happens', async () => {
