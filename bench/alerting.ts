@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { request } from 'undici'
 import { alertCount, benchAlerts, groupBy, groupCount, hundredOf } from './alerting-alerts.ts'
 import type { AlertingChildOptions, AlertingChildReady } from './alerting-child.ts'
-import { type AlertmanagerProcess, startAlertmanager } from './alertmanager.ts'
+import { startAlertmanager } from './alertmanager.ts'
 import {
   type Benchmark,
   type BenchOptions,
@@ -17,10 +17,12 @@ import {
   type Figure,
   median,
   memoryOf,
+  quantile,
   type Report,
   scratchFolder,
   startChild,
 } from './harness.ts'
+import type { PeerProcess } from './peer-process.ts'
 
 // All alerts have to be in before the first group is told; a round takes a minute and a half.
 const groupWaitMs = 30_000
@@ -140,10 +142,6 @@ function figuresOf(ours: readonly Measured[], theirs: readonly Measured[]): read
   ]
 }
 
-function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
-}
-
 type Start = (webhookUrl: string, folder: string) => Promise<Side | null>
 
 /** Null: this side is not installed. */
@@ -239,7 +237,7 @@ async function startTheirs(webhookUrl: string, folder: string): Promise<Side | n
   return peer === null ? null : { ...peer, takeIn: () => postAll(peer) }
 }
 
-async function postAll({ url }: AlertmanagerProcess): Promise<void> {
+async function postAll({ url }: PeerProcess): Promise<void> {
   const startsAt = new Date().toISOString()
   const endsAt = new Date(Date.now() + 86_400_000).toISOString()
   let batch: object[] = []

@@ -12,7 +12,9 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
+import { request } from 'undici'
 import { type Config, parseConfig } from '../src/config.ts'
+import { createFleet, type Fleet } from '../src/simulator/fleet.ts'
 import type { SimulatorChildOptions, SimulatorChildReady } from './simulator-child.ts'
 import type { Walked, WalkerOptions } from './walker-child.ts'
 
@@ -95,6 +97,11 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >> 1
   const upper = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+/** Of what is sorted; `share` from 0 to 1. */
+export function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }
 
 // --- what a process has cost so far
@@ -238,6 +245,8 @@ function nextMessage(child: ChildProcess, script: string): Promise<unknown> {
 export interface SimulatorProcess extends AsyncDisposable, SimulatorChildReady {
   /** Calls of the endpoints of single users that were answered, by 100 ms since the first. */
   counted(): Promise<CallCounts>
+  /** Its own surface (src/simulator/control.ts). Resolves with the number of the fault, where one is made. */
+  control(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<number | undefined>
 }
 
 export interface CallCounts {
@@ -247,11 +256,27 @@ export interface CallCounts {
   readonly durationMs: number
 }
 
+/** What the simulator's process has: the same devices for the same number of users. */
+export function healthyFleet(users: number): Fleet {
+  return createFleet({ seed: 7, users, healthy: true, shapes: 'current' })
+}
+
 export async function startSimulatorProcess(options: SimulatorChildOptions): Promise<SimulatorProcess> {
   const { child, ready } = startChild<{ what: 'counts' }, CallCounts>('./simulator-child.ts', options, [])
+  const simulator = (await ready) as SimulatorChildReady
   return {
-    ...((await ready) as SimulatorChildReady),
+    ...simulator,
     counted: () => child.ask({ what: 'counts' }),
+    async control(method, path, body) {
+      const answer = await request(new URL(`/_simulator/${path}`, simulator.url), {
+        method,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      if (answer.statusCode >= 300)
+        throw new Error(`${path}: ${answer.statusCode} ${await answer.body.text()}`)
+      const said = (await answer.body.json()) as { readonly number?: number }
+      return said.number
+    },
     [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
   }
 }

@@ -2,12 +2,8 @@
 // a rate together, and how long it takes until another one has taken over from one that was killed.
 // Each is a process of its own, started as an operator would; the database is a real one.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import process from 'node:process'
-import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { startPostgres } from '../test/storage/postgres-server.ts'
 import {
@@ -19,12 +15,12 @@ import {
   type Figure,
   median,
   type Report,
-  root,
   type SimulatorProcess,
   scratchFolder,
   startSimulatorProcess,
   type Table,
 } from './harness.ts'
+import { type ServiceProcess, startServiceProcess } from './service-process.ts'
 
 const latencyMs = 50
 const limit = 1_000
@@ -188,9 +184,7 @@ interface World extends AsyncDisposable {
 }
 
 interface Replica {
-  readonly child: ChildProcess
-  /** Resolves with the line that says so, from now on. */
-  said(message: string): Promise<void>
+  readonly process: ServiceProcess
   leads: boolean
 }
 
@@ -219,41 +213,25 @@ async function startReplicas(
   )
   let replicas: Replica[] = []
   const start = (): Replica => {
-    const child = spawn(process.execPath, ['src/main.ts', 'run', '--config', file], {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'inherit'],
+    const process = startServiceProcess(file, ({ msg }) => {
+      if (msg === 'This replica leads') replica.leads = true
     })
-    const waiting = new Map<string, (() => void)[]>()
-    const replica: Replica = {
-      child,
-      leads: false,
-      said: (message) =>
-        new Promise((resolve) => waiting.set(message, [...(waiting.get(message) ?? []), resolve])),
-    }
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const message = /"msg":"([^"]*)"/.exec(line)?.[1] ?? ''
-      if (message === 'This replica leads') replica.leads = true
-      for (const resolve of waiting.get(message) ?? []) resolve()
-      waiting.delete(message)
-    })
+    const replica: Replica = { process, leads: false }
     replicas.push(replica)
     return replica
   }
-  const anyone = (message: string) => Promise.race(replicas.map((replica) => replica.said(message)))
+  const anyone = (message: string) => Promise.race(replicas.map(({ process }) => process.said(message)))
   const first = start()
-  await first.said('This replica leads')
-  for (let more = 1; more < count; more++) await start().said('Fleetwarden runs')
+  await first.process.said('This replica leads')
+  for (let more = 1; more < count; more++) await start().process.said('Fleetwarden runs')
   releases.defer(async () => {
-    for (const { child } of replicas) {
-      child.kill('SIGKILL')
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-    }
+    for (const { process } of replicas) await process[Symbol.asyncDispose]()
   })
   // A walk in which only some take part says nothing.
   const untilKnown = () => pause(5_000)
   if (count > 1) await untilKnown()
 
-  const cpuMs = () => replicas.reduce((sum, { child }) => sum + cpuMsOf(child.pid), 0)
+  const cpuMs = () => replicas.reduce((sum, { process }) => sum + cpuMsOf(process.pid), 0)
 
   return {
     async walks(wanted) {
@@ -275,12 +253,12 @@ async function startReplicas(
       const leading = anyone('This replica leads')
       const walked = anyone('Walk ended')
       const killedAt = performance.now()
-      leader.child.kill('SIGKILL')
+      leader.process.kill()
       await leading
       const leadsMs = performance.now() - killedAt
       await walked
       const walkedMs = performance.now() - killedAt
-      await start().said('Fleetwarden runs')
+      await start().process.said('Fleetwarden runs')
       return { leadsMs, walkedMs }
     },
     async killFollower() {
@@ -291,10 +269,10 @@ async function startReplicas(
       replicas = replicas.filter((replica) => replica !== follower)
       const walked = anyone('Walk ended')
       const killedAt = performance.now()
-      follower.child.kill('SIGKILL')
+      follower.process.kill()
       await walked
       const walkedMs = performance.now() - killedAt
-      await start().said('Fleetwarden runs')
+      await start().process.said('Fleetwarden runs')
       await untilKnown()
       return walkedMs
     },

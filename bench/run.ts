@@ -5,9 +5,11 @@ import { mkdirSync } from 'node:fs'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { alerting } from './alerting.ts'
+import { deluge } from './deluge.ts'
 import { evaluation } from './evaluation.ts'
 import { growth } from './growth.ts'
 import { type Benchmark, type Figure, isWithinLimit, printReport, rounded } from './harness.ts'
+import { latency } from './latency.ts'
 import { memory } from './memory.ts'
 import { pacing } from './pacing.ts'
 import { page } from './page.ts'
@@ -28,6 +30,8 @@ const benchmarks: readonly Benchmark[] = [
   alerting,
   storm,
   page,
+  latency,
+  deluge,
   replicas,
 ]
 

@@ -120,16 +120,16 @@ async function run(): Promise<Report> {
   }
 
   const calm = await phase('all is well')
-  const outage = await control(partner.url, 'POST', 'faults', { kind: 'manufacturer_outage', manufacturer })
+  const outage = await partner.control('POST', 'faults', { kind: 'manufacturer_outage', manufacturer })
   const lost = await phase('all are lost')
   const broken = devicesOf(lost).slice(0, stillBroken)
   for (const { labels } of broken) {
-    await control(partner.url, 'POST', 'devices/break', {
+    await partner.control('POST', 'devices/break', {
       device_id: labels['device_id'],
       kind: 'unauthenticated',
     })
   }
-  await control(partner.url, 'DELETE', `faults/${outage}`)
+  await partner.control('DELETE', `faults/${outage}`)
   const healed = await phase(`all but ${stillBroken} are back`)
   const phases = [calm, lost, healed]
 
@@ -236,22 +236,6 @@ function told({ messages }: Phase, alertname: string, status: string) {
 async function listAlerts(url: string): Promise<readonly ListedAlert[]> {
   const { body } = await request(`${url}/api/v2/alerts`)
   return (await body.json()) as readonly ListedAlert[]
-}
-
-/** The number of the fault, where one is made. */
-async function control(
-  baseUrl: string,
-  method: 'POST' | 'DELETE',
-  path: string,
-  body?: unknown,
-): Promise<unknown> {
-  const answer = await request(new URL(`/_simulator/${path}`, baseUrl), {
-    method,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
-  if (answer.statusCode >= 300) throw new Error(`${path}: ${answer.statusCode} ${await answer.body.text()}`)
-  const said = (await answer.body.json()) as { readonly number?: number }
-  return said.number
 }
 
 // ---- who is told

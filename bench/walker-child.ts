@@ -7,7 +7,6 @@ import { Session } from 'node:inspector/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { Pool } from 'undici'
 import { createApp, type Sharing } from '../src/app.ts'
 import { loadRuleFiles, readFile } from '../src/cli/load.ts'
 import { systemClock } from '../src/clock.ts'
@@ -16,7 +15,8 @@ import { createLogger, type Logger } from '../src/logger.ts'
 import { createMetrics } from '../src/metrics.ts'
 import { openPostgres } from '../src/storage/postgres.ts'
 import { openSharedPostgres } from '../src/storage/postgres-replicas.ts'
-import { answerParent, childOptions, fixedToken, type RuleSelection, serviceConfig } from './harness.ts'
+import { openBareLoop } from './bare-loop.ts'
+import { answerParent, childOptions, type RuleSelection, serviceConfig } from './harness.ts'
 
 export interface WalkerOptions {
   readonly side: 'ours' | 'bare'
@@ -58,7 +58,7 @@ interface Walker {
 }
 
 const options = childOptions<WalkerOptions>()
-const open = options.side === 'ours' ? openService : openBareLoop
+const open = options.side === 'ours' ? openService : openBare
 if (options.warmUp !== null) {
   const walker = await open(options.warmUp)
   await walker.walk()
@@ -173,48 +173,13 @@ async function openServer(
   }
 }
 
-interface ListedUser {
-  readonly id: string
-  readonly num_heat_pumps: number
-  readonly num_electric_vehicles: number
-  readonly num_inverters: number
-}
-
-async function openBareLoop({ url, organizationId }: Target): Promise<Walker> {
-  const { origin, pathname } = new URL(url)
-  const pool = new Pool(origin, { connections: options.concurrency, pipelining: 1, allowH2: false })
-  const headers = { authorization: `Bearer ${fixedToken}` }
-
-  async function get(path: string): Promise<unknown> {
-    for (;;) {
-      const answer = await pool.request({ path, method: 'GET', headers })
-      const text = await answer.body.text()
-      if (answer.statusCode === 200) return JSON.parse(text)
-      if (answer.statusCode !== 429) throw new Error(`${path} was answered ${answer.statusCode}`)
-      await systemClock.sleep(Number(answer.headers['retry-after']) * 1_000)
-    }
-  }
-
-  async function walk(): Promise<{ users: number; alerts: number }> {
-    const base = `${pathname}/org/${organizationId}/users`
-    const users = (await get(base)) as readonly ListedUser[]
-    const calls = callsOf(users, base)
-    async function worker(): Promise<void> {
-      for (let next = calls.next(); !next.done; next = calls.next()) await get(next.value)
-    }
-    await Promise.all(Array.from({ length: options.concurrency }, worker))
-    return { users: users.length, alerts: 0 }
-  }
-  return { walk, databaseBytes: async () => 0, close: () => pool.destroy() }
-}
-
-/** The calls that our walk makes, too. */
-function* callsOf(users: readonly ListedUser[], base: string): Generator<string, undefined> {
-  for (const user of users) {
-    if (user.num_heat_pumps > 0) yield `${base}/${user.id}/heat-pumps`
-    if (user.num_electric_vehicles > 0) yield `${base}/${user.id}/electric-vehicles`
-    if (user.num_inverters > 0) yield `${base}/${user.id}/inverters`
-    if (options.rules === 'all') yield `${base}/${user.id}/energy-contracts`
+async function openBare({ url, organizationId }: Target): Promise<Walker> {
+  const { concurrency, rules } = options
+  const loop = openBareLoop({ url, organizationId, concurrency, energyContracts: rules === 'all' })
+  return {
+    walk: async () => ({ users: await loop.walk(), alerts: 0 }),
+    databaseBytes: async () => 0,
+    close: loop.close,
   }
 }
 
