@@ -54,10 +54,14 @@ async function run({ full, cpuProfiles }: BenchOptions): Promise<Report> {
   const rows: string[][] = []
   const figures: Figure[] = []
   for (const setting of settings) {
-    const walks = await measure(setting, cpuProfiles)
     const calls = setting.users * (devicesPerUser + (setting.rules === 'all' ? 1 : 0)) + 1
     const idealMs = (calls * setting.latencyMs) / concurrency
     const fleet = setting.hasFaults ? 'with faults' : setting.rules === 'all' ? 'contracts too' : 'healthy'
+    const walks = await measure(setting, (side) =>
+      cpuProfiles === null
+        ? null
+        : join(cpuProfiles, `${side}, ${setting.latencyMs} ms, ${fleet}.cpuprofile`),
+    )
     for (const [side, walked] of walks) {
       const wallMs = median(walked.map((each) => each.wallMs))
       const cpuMs = median(walked.map((each) => each.cpuMs))
@@ -125,7 +129,7 @@ function ratio(ones: readonly Walked[], others: readonly Walked[], field: 'wallM
 
 async function measure(
   { latencyMs, users, rules, hasFaults, sides }: Setting,
-  cpuProfiles: string | null,
+  profileOf: (side: Side) => string | null,
 ): Promise<Walks> {
   await using stack = new AsyncDisposableStack()
   const warmUp = stack.use(await startSimulatorProcess({ users: warmUpUsers }))
@@ -133,13 +137,11 @@ async function measure(
   const database = await startPostgres({ fsync: 'on' })
   stack.defer(() => database.remove())
   const common = { target, warmUp, concurrency, requestsPerSecond: 10_000, rules }
-  const profileOf = (side: Side) =>
-    cpuProfiles === null ? {} : { cpuProfile: join(cpuProfiles, `${side}, ${latencyMs} ms.cpuprofile`) }
   const walkers = []
   for (const side of sides) {
     const options = {
       ...common,
-      ...profileOf(side),
+      cpuProfile: profileOf(side),
       ...(side === 'PostgreSQL' ? { storageUrl: database.url('postgres') } : {}),
     }
     const walker = await startWalkerProcess({ side: side === 'bare loop' ? 'bare' : 'ours', ...options }, [

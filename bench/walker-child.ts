@@ -30,7 +30,7 @@ export interface WalkerOptions {
   /** Of a PostgreSQL; the default is a file of its own. */
   readonly storageUrl?: string
   /** Where to write a `.cpuprofile` of the first walk; it costs some CPU itself. */
-  readonly cpuProfile?: string
+  readonly cpuProfile?: string | null
 }
 
 export interface Target {
@@ -65,14 +65,14 @@ if (options.warmUp !== null) {
   await walker.close()
 }
 const walker = await open(options.target)
-let profileTo = options.cpuProfile
+let profileTo = options.cpuProfile ?? null
 
 answerParent(async (): Promise<Walked> => {
   globalThis.gc?.()
   const cpuBefore = process.cpuUsage()
   const startedAt = performance.now()
-  const { users, alerts } = profileTo === undefined ? await walker.walk() : await profiled(profileTo)
-  profileTo = undefined
+  const { users, alerts } = profileTo === null ? await walker.walk() : await profiled(profileTo)
+  profileTo = null
   const wallMs = performance.now() - startedAt
   const { user, system } = process.cpuUsage(cpuBefore)
   const databaseBytes = await walker.databaseBytes()
