@@ -3,6 +3,9 @@
 //
 // Not through that package's own class: as root it makes a system user and leaves it, needs the binaries
 // where that user may read them, and relies on a script that npm may have been told not to run.
+//
+// FLEETWARDEN_TEST_POSTGRES is the folder of another server's binaries, such as /usr/lib/postgresql/15/bin,
+// to see whether all is well with that version, too.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -51,7 +54,7 @@ export async function startPostgres(
 ): Promise<PostgresServer> {
   const folder = mkdtempSync(join(tmpdir(), 'fleetwarden-postgres-'))
   const data = join(folder, 'data')
-  const bin = copyBinaries(folder)
+  const bin = process.env['FLEETWARDEN_TEST_POSTGRES'] ?? copyBinaries(folder)
   if (certificates !== undefined) {
     for (const file of ['cert.pem', 'key.pem']) cpSync(join(certificates, file), join(folder, file))
     chmodSync(join(folder, 'key.pem'), 0o600)
