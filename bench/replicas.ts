@@ -109,8 +109,8 @@ async function measureScaling({ users, sockets, times }: Scale): Promise<Measure
 
 async function measureLimit(): Promise<Measured> {
   await using simulator = await startSimulatorProcess({
-    // Fifteen seconds at the limit.
-    users: 5 * limit,
+    // Half a minute at the limit: at a walk's ends not everybody has something to send.
+    users: 10 * limit,
     latencyMs: 20,
     requestsPerSecond: limit,
   })

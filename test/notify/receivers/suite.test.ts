@@ -225,6 +225,7 @@ describe.each(kinds.filter(({ http }) => http !== undefined))(
     let integration: Integration
     if (http === undefined) throw new Error('filtered')
     const timeoutMs = 80
+    const patientMs = 10_000
 
     beforeEach(async () => {
       server = await startScriptedHttp()
@@ -239,9 +240,16 @@ describe.each(kinds.filter(({ http }) => http !== undefined))(
     const send = (changes: Partial<SendContext> = {}) =>
       integration.send(sampleNotification(), sampleContext(changes))
 
+    const sendPatiently = async (): Promise<SendOutcome> => {
+      const patient = http.integrationAt(server.origin, patientMs)
+      const outcome = await patient.send(sampleNotification(), sampleContext())
+      await patient.close()
+      return outcome
+    }
+
     it('knows what each status means', async () => {
       // Not for want of time: the machine is shared.
-      const patient = http.integrationAt(server.origin, 10_000)
+      const patient = http.integrationAt(server.origin, patientMs)
       const expected = (status: number): SendOutcome['kind'] => {
         const odd = http.retried.includes(status)
         if (status < 300) return odd ? 'retry' : 'ok'
@@ -269,17 +277,17 @@ describe.each(kinds.filter(({ http }) => http !== undefined))(
     it.each(faults)('wants to try again after "%s", within the time of a request', async (fault, reason) => {
       server.reply = fault
       const startedAt = performance.now()
-      const outcome = await send()
+      // What breaks off must be told from what takes too long, also on a machine that is busy.
+      const outcome = reason.test('timeout') ? await send() : await sendPatiently()
       expect(outcome).toMatchObject({ kind: 'retry', reason: expect.stringMatching(reason) })
-      expect(performance.now() - startedAt).toBeLessThan(timeoutMs + 1_000)
+      expect(performance.now() - startedAt).toBeLessThan(patientMs / 2)
       for (const secret of secrets) expect(JSON.stringify(outcome)).not.toContain(secret)
     })
 
     it('believes a status without the rest of its answer, if that is all it needs', async () => {
       server.reply = 'half of the body'
-      expect(await send()).toEqual(
-        http.believesStatus ? { kind: 'ok' } : { kind: 'retry', reason: 'timeout' },
-      )
+      if (http.believesStatus) expect(await sendPatiently()).toEqual({ kind: 'ok' })
+      else expect(await send()).toEqual({ kind: 'retry', reason: 'timeout' })
     })
 
     it('gives up at once when it is aborted in the middle of an answer', async () => {
