@@ -1,6 +1,7 @@
 // One rate for several processes: each reserves due times at one place that all of them share, for the
 // requests that wait at that moment, and for those that will come until the next reservation if they go on
-// as they did. Who needs nothing reserves nothing, and who cannot reach that place sends nothing. The pacer of the process itself (pacer.ts) comes before it, with what 429 has taught it.
+// as they did. Who needs nothing reserves nothing, and who cannot reach that place sends nothing. The pacer
+// of the process itself (pacer.ts) comes before it, with what 429 has taught it.
 
 import type { Clock } from '../clock.ts'
 import type { Pacer } from './pacer.ts'
@@ -41,7 +42,7 @@ export function createSharedPace(options: SharedPaceOptions): Pick<Pacer, 'take'
   const waiting = createWaitingLine<boolean>()
   /** Due times that are ours (monotonic, ascending) and that no request has taken yet. */
   const stock: number[] = []
-  /** What a busy process takes until the next reservation and while it is made: so nobody waits for the place itself. */
+  /** What a busy process takes until the next reservation is made: so nobody waits for the place itself. */
   let expected = 0
   let takenSinceReserved = 0
   let reservedAt = Number.NEGATIVE_INFINITY
@@ -74,7 +75,7 @@ export function createSharedPace(options: SharedPaceOptions): Pick<Pacer, 'take'
     takenSinceReserved++
   }
 
-  /** Lets waiters go as their times fall due. Times are absolute: a timer that was late does not delay the next ones. */
+  /** Lets waiters go as their times fall due. A timer that was late delays no other: times are absolute. */
   async function serve(): Promise<void> {
     if (isServing) return
     isServing = true

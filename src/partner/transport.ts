@@ -171,6 +171,7 @@ export function createTransport(options: TransportOptions): Transport {
     'token' in credentials
       ? fixedToken(credentials.token)
       : createTokenSource({ clock, fetch: () => fetchToken(credentials) })
+  /** What those wait for whose answers came in this turn. */
   let sending: Promise<void> | null = null
   let bearer: { readonly token: Secret; readonly headers: string[] } | null = null
 
